@@ -1,0 +1,1 @@
+//! The agent loop, written as a durable workflow.

@@ -1,0 +1,1 @@
+//! The rules of runs, as a state machine without I/O.

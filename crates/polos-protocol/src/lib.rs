@@ -1,0 +1,1 @@
+//! Ids, values, frames and REST types: the one language both towers speak.

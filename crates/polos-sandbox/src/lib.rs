@@ -1,0 +1,1 @@
+//! Boxes that hold: policy, isolation and environments.

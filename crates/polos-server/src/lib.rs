@@ -1,0 +1,1 @@
+//! REST, the worker socket and the engine's driver.

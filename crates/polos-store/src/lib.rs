@@ -1,0 +1,1 @@
+//! The rows of Polos: one trait, SQLite underneath.

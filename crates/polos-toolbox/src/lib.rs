@@ -1,0 +1,1 @@
+//! The six tools, served from inside a sandbox.

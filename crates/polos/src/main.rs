@@ -1,0 +1,2 @@
+//! One binary: server, worker, agents and the command line.
+fn main() {}

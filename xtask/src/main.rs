@@ -1,0 +1,2 @@
+//! Development commands: checks, simulations, benchmarks.
+fn main() {}

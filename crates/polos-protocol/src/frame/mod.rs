@@ -93,11 +93,11 @@ macro_rules! frames {
                     other => Err($crate::frame::FrameError::Unknown(other.chars().take(64).collect())),
                 }
             }
-        }
 
-        /// Every type of frame with the schema of its body.
-        pub(crate) fn schemas(generator: &mut schemars::SchemaGenerator) -> Vec<(&'static str, schemars::Schema)> {
-            vec![$(($text, generator.subschema_for::<$type>()),)*]
+            /// Every type of frame with the schema of its body.
+            pub(crate) fn schemas_of(generator: &mut schemars::SchemaGenerator) -> Vec<(&'static str, schemars::Schema)> {
+                vec![$(($text, generator.subschema_for::<$type>()),)*]
+            }
         }
     };
 }
@@ -119,8 +119,8 @@ pub fn schema() -> serde_json::Value {
             .collect();
         serde_json::json!({ "oneOf": variants })
     };
-    let from_worker = side(worker::schemas(&mut generator));
-    let from_server = side(schemas(&mut generator));
+    let from_worker = side(FromWorker::schemas_of(&mut generator));
+    let from_server = side(FromServer::schemas_of(&mut generator));
     serde_json::json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Polos worker protocol",

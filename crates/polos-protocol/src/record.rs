@@ -481,6 +481,9 @@ pub struct ResetDetail {
     pub from_seq: u64,
     /// The step that is to run again.
     pub from_key: StepKey,
+    /// True if only the records under `from_key` are superseded (a resume), not all that follow.
+    #[serde(default)]
+    pub only: bool,
     /// `once` steps that may run again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub again: Vec<StepKey>,

@@ -7,6 +7,7 @@ use crate::row::{
 };
 use polos_protocol::rest::{ApprovalState, RunFilter};
 use polos_protocol::{ApprovalId, Kind, Millis, Namespace, RunId, SessionId, StepKey};
+use serde_json::value::RawValue;
 use std::sync::Arc;
 
 /// What a ready run looks like to the scheduler.
@@ -48,7 +49,7 @@ pub struct JournalHead {
 }
 
 /// A record without its payload: what the engine needs to know which keys are taken and open.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct RecordMark {
     /// Its place.
     pub seq: u64,
@@ -56,6 +57,10 @@ pub struct RecordMark {
     pub kind: Kind,
     /// The step's key.
     pub key: StepKey,
+    /// True unless the record has an error.
+    pub ok: bool,
+    /// The kind's own detail, for `open`, `reset`, `resolved` and `intent` only.
+    pub detail: Option<Arc<RawValue>>,
 }
 
 /// A page to be read.

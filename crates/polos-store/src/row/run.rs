@@ -83,6 +83,9 @@ pub struct RunStatus {
     /// What it waits for, when parked.
     #[serde(default)]
     pub wait: Option<Wait>,
+    /// What it waits for, in words, when parked.
+    #[serde(default)]
+    pub why: Option<String>,
     /// The place in each topic up to which it has seen events.
     #[serde(default)]
     pub cursors: BTreeMap<String, u64>,
@@ -140,6 +143,7 @@ impl RunStatus {
             deaths: 0,
             alone: false,
             wait: None,
+            why: None,
             cursors: BTreeMap::new(),
             output: None,
             error: None,

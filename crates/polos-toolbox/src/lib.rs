@@ -8,8 +8,13 @@
 //! It holds no policy: what may run and who must be asked is decided in the worker. What it says
 //! is to be taken as hostile by the worker: it can be spoiled by whatever runs in its box.
 
+mod base64;
 pub mod client;
+mod durable;
+pub mod files;
 pub mod frame;
 pub mod message;
+pub mod search;
+pub mod tools;
 
 pub use client::{Client, Incoming};

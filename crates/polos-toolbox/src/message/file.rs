@@ -133,7 +133,7 @@ pub struct Edit {
     pub size_bytes: u64,
     pub sha256: String,
     pub hard_links: u64,
-    /// The changed places with a few lines around them, numbered.
+    /// What changed, as a unified diff.
     pub snippet: String,
 }
 

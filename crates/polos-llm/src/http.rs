@@ -25,6 +25,7 @@ use crate::sse::{Decoder, Event};
 /// llama.cpp closes idle connections after 5 s; a connection we drop first is never stale.
 const POOL_IDLE_PLAIN: Duration = Duration::from_secs(4);
 const POOL_IDLE_TLS: Duration = Duration::from_secs(55);
+const DRAIN_MAX: Duration = Duration::from_millis(50);
 
 /// Limits the time of a call; there is no limit on the whole, which is the caller's to set.
 #[derive(Clone, Copy, Debug)]
@@ -190,6 +191,13 @@ impl<'a> Reply<'a> {
     /// Says that the last event belonged to the reply and was no mere sign of life.
     pub(crate) fn progressed(&mut self) {
         self.progress_at = Instant::now();
+    }
+
+    /// Reads what follows the last event, so that the connection can be used again. A server that
+    /// takes its time over ending the stream is not waited for.
+    pub(crate) async fn drain(&mut self) {
+        let rest = async { while let Ok(Some(_)) = self.response.chunk().await {} };
+        timeout(DRAIN_MAX, rest).await.ok();
     }
 
     /// Returns the provider's id of this request.

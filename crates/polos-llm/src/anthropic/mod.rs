@@ -71,6 +71,7 @@ impl Anthropic {
                 decode::Step::Ping => {}
                 decode::Step::Progress => reply.progressed(),
                 decode::Step::Done => {
+                    reply.drain().await;
                     let request_id = reply.request_id().map(str::to_owned);
                     let response = decoder.finish(request_id, prepared.hash());
                     return response.map_err(|error| reply.sign(error));

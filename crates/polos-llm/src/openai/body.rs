@@ -80,7 +80,8 @@ fn response_format(request: &Request) -> Option<Object> {
 
 fn messages(request: &Request) -> Result<Vec<Object>, Error> {
     let mut messages = Vec::with_capacity(request.messages.len() + 1);
-    let system: Vec<&str> = request.system.iter().map(|block| block.text.as_str()).collect();
+    let system = request.system.iter().map(|block| block.text.as_str());
+    let system: Vec<&str> = system.filter(|text| !is_blank(text)).collect();
     if !system.is_empty() {
         messages.push(message("system").with("content", system.join("\n\n")));
     }
@@ -109,10 +110,10 @@ fn message(role: &str) -> Object {
 fn assistant(said: &Message) -> Option<Object> {
     let text = join_text(&said.content);
     let calls: Vec<Object> = said.content.iter().filter_map(tool_call).collect();
-    if text.is_empty() && calls.is_empty() {
+    if is_blank(&text) && calls.is_empty() {
         return None;
     }
-    let content = (!text.is_empty()).then_some(text);
+    let content = (!is_blank(&text)).then_some(text);
     let calls = (!calls.is_empty()).then_some(calls);
     Some(message("assistant").with("content", content).with_some("tool_calls", calls))
 }
@@ -124,9 +125,9 @@ fn tool_call(block: &Block) -> Option<Object> {
 }
 
 /// Results come first, each as a message of its own; what else was said follows. A tool's message
-/// can hold text only, so its images are said by the user.
+/// can hold text only, so its images are said by the user, after all texts.
 fn user(said: &Message, messages: &mut Vec<Object>) {
-    let mut parts = Vec::new();
+    let mut parts: Vec<Object> = Vec::new();
     for block in &said.content {
         if let Block::ToolResult { tool_use_id, content, .. } = block {
             let result = message("tool").with("tool_call_id", tool_use_id);
@@ -134,30 +135,25 @@ fn user(said: &Message, messages: &mut Vec<Object>) {
             parts.extend(content.iter().filter_map(image));
         }
     }
-    parts.extend(said.content.iter().filter_map(|block| match block {
-        Block::Text { text, .. } if !text.is_empty() => {
-            Some(Object::of_type("text").with("text", text))
-        }
-        block => image(block),
-    }));
-    let has_images = parts.len() > said.content.iter().filter(|block| is_text(block)).count();
-    if has_images {
-        messages.push(message("user").with("content", parts));
-    } else if !parts.is_empty() {
-        let texts: Vec<String> = said.content.iter().filter_map(text).collect();
+    let texts: Vec<&str> = said.content.iter().filter_map(text).collect();
+    parts.extend(said.content.iter().filter_map(image));
+    if !parts.is_empty() {
+        let texts = texts.iter().map(|text| Object::of_type("text").with("text", text));
+        messages.push(message("user").with("content", texts.chain(parts).collect::<Vec<_>>()));
+    } else if !texts.is_empty() {
         messages.push(message("user").with("content", texts.join("\n\n")));
     }
 }
 
-fn is_text(block: &Block) -> bool {
-    matches!(block, Block::Text { text, .. } if !text.is_empty())
-}
-
-fn text(block: &Block) -> Option<String> {
+fn text(block: &Block) -> Option<&str> {
     match block {
-        Block::Text { text, .. } if !text.is_empty() => Some(text.clone()),
+        Block::Text { text, .. } if !is_blank(text) => Some(text),
         _ => None,
     }
+}
+
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
 }
 
 fn image(block: &Block) -> Option<Object> {

@@ -92,7 +92,10 @@ impl OpenAi {
             }
             match decoder.event(&event.data, on_delta).map_err(|error| reply.sign(error))? {
                 decode::Step::Progress => reply.progressed(),
-                decode::Step::Done => break,
+                decode::Step::Done => {
+                    reply.drain().await;
+                    break;
+                }
                 decode::Step::Failed => return Err(reply.failure(&event.data)),
             }
         }

@@ -5,6 +5,9 @@
 
 pub mod policy;
 
+/// What is said to a box: requests, replies and what the model is told of the tools.
+pub use polos_toolbox as toolbox;
+
 /// Bytes as lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;

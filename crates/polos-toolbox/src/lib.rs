@@ -10,11 +10,19 @@
 
 mod base64;
 pub mod client;
+mod commands;
 mod durable;
+mod family;
 pub mod files;
 pub mod frame;
+mod inherit;
 pub mod message;
+mod plain;
+pub mod program;
+mod record;
 pub mod search;
+pub mod server;
+mod supervisor;
 pub mod tools;
 
 pub use client::{Client, Incoming};

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
@@ -138,11 +138,6 @@ impl Root {
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
-    }
-
-    /// Where the root lies for this process.
-    pub(crate) fn disk(&self) -> &Path {
-        &self.mount.disk
     }
 
     fn require_alive(&self, place: &Place<'_>) -> Result<(), Refusal> {

@@ -1,0 +1,141 @@
+//! The record of a command, in files: the intent before its start, then its output and outcome.
+//!
+//! `intent.json` is made exclusively and is durable before anything is started: that is what makes
+//! a command start at most once. `lock` is held, as a file lock, for as long as the command's
+//! supervisor lives. `result.json` appears when the command has ended. None of them holds the
+//! environment, in which there may be secrets.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+use serde::{Deserialize, Serialize};
+
+use crate::durable;
+use crate::files::sha256_hex;
+use crate::message::{Exec, ExecResult};
+
+/// The folder of one command.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    folder: PathBuf,
+}
+
+/// Persisted as JSON.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Intent {
+    /// The version of this form.
+    version: u32,
+    pub(crate) command: String,
+    pub(crate) argv_sha256: String,
+}
+
+/// What the files say.
+#[derive(Debug)]
+pub(crate) enum State {
+    NotStarted,
+    Running,
+    Done(Box<ExecResult>),
+    Unknown,
+}
+
+impl Record {
+    pub(crate) fn of(state: &Path, command: &str) -> Self {
+        let name = &sha256_hex(command.as_bytes())[..32];
+        Self { folder: commands_folder(state).join(name) }
+    }
+
+    /// The record in a folder that is known already.
+    pub(crate) fn at(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn output_path(&self) -> PathBuf {
+        self.folder.join("output")
+    }
+
+    /// Takes the lock and writes the intent; `None` if there is one already.
+    pub(crate) fn begin(&self, intent: &Intent) -> io::Result<Option<File>> {
+        fs::create_dir_all(&self.folder)?;
+        let lock = File::create(self.folder.join("lock"))?;
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+            Err(errno) => return Err(errno.into()),
+        }
+        let bytes = serde_json::to_vec(intent).map_err(io::Error::other)?;
+        match durable::create(&self.folder.join("intent.json"), &bytes) {
+            Ok(()) => Ok(Some(lock)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn intent(&self) -> Option<Intent> {
+        serde_json::from_slice(&fs::read(self.folder.join("intent.json")).ok()?).ok()
+    }
+
+    pub(crate) fn state(&self) -> State {
+        if let Some(result) = self.result() {
+            return State::Done(result);
+        }
+        if !self.folder.join("intent.json").exists() {
+            return State::NotStarted;
+        }
+        if self.is_locked() {
+            return State::Running;
+        }
+        // It may have ended between the two looks.
+        self.result().map_or(State::Unknown, State::Done)
+    }
+
+    pub(crate) fn result(&self) -> Option<Box<ExecResult>> {
+        serde_json::from_slice(&fs::read(self.folder.join("result.json")).ok()?).ok()
+    }
+
+    /// Writes the outcome. Without the file it is still told now; later it is unknown.
+    pub(crate) fn write_result(&self, result: &ExecResult) {
+        if let Ok(bytes) = serde_json::to_vec(result) {
+            let _ = durable::replace(&self.folder.join("result.json"), &bytes);
+        }
+    }
+
+    /// Whether the command's supervisor lives.
+    pub(crate) fn is_locked(&self) -> bool {
+        let Ok(lock) = File::open(self.folder.join("lock")) else { return false };
+        let taken = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared);
+        taken == Err(rustix::io::Errno::WOULDBLOCK)
+    }
+
+    /// Asks a supervisor that another toolbox started to end its command.
+    pub(crate) fn ask_to_kill(&self) -> io::Result<()> {
+        File::create(self.folder.join("kill")).map(drop)
+    }
+
+    /// Whether a later toolbox has asked for the command's end.
+    pub(crate) fn is_kill_asked(&self) -> bool {
+        self.folder.join("kill").exists()
+    }
+}
+
+impl Intent {
+    pub(crate) fn of(exec: &Exec) -> Self {
+        Self { version: 1, command: exec.command.clone(), argv_sha256: argv_sha256(exec) }
+    }
+}
+
+/// What tells one command from another: the program, where it runs, what it reads. Not its
+/// environment, which a later worker may set differently.
+pub(crate) fn argv_sha256(exec: &Exec) -> String {
+    let bytes = serde_json::to_vec(&(&exec.program, &exec.cwd, &exec.stdin)).unwrap_or_default();
+    sha256_hex(&bytes)
+}
+
+pub(crate) fn commands_folder(state: &Path) -> PathBuf {
+    state.join("commands")
+}

@@ -1,0 +1,228 @@
+//! The toolbox itself: serves connections, and outlives each of them for a while.
+//!
+//! The first connection is standard input and output; a later worker comes over the socket
+//! `toolbox.sock` in the state directory. Without any, the grace runs; at its end everything that
+//! runs is killed and the toolbox ends.
+
+mod connection;
+mod request;
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::FlockOperation;
+
+use crate::commands::Commands;
+use crate::family::Family;
+use crate::files::{Files, Mount, Roots};
+use crate::inherit;
+use crate::message::Refusal;
+use crate::record;
+
+/// How long the toolbox waits for the next worker, unless told otherwise.
+pub const GRACE_DEFAULT: Duration = Duration::from_mins(10);
+/// Workers connected at a time.
+const CONNECTIONS_MAX: usize = 16;
+/// The socket's name in the state directory.
+const SOCKET: &str = "toolbox.sock";
+
+/// What a toolbox is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// A directory outside the workspace, for records of commands, the socket and notes.
+    pub state: PathBuf,
+    pub workspace: Mount,
+    /// Further folders that the file tools may read.
+    pub read_paths: Vec<Mount>,
+    /// Whether the file tools reach what is mounted beneath their roots.
+    pub cross_mounts: bool,
+    /// A file that gets one line for each command that was really started.
+    pub ledger: Option<PathBuf>,
+    pub grace: Duration,
+    /// The arguments with which this program, executed again, becomes a supervisor.
+    pub supervisor: Vec<OsString>,
+}
+
+/// Why a toolbox could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the state directory `{path}` cannot be used: {source}")]
+    State { path: PathBuf, source: io::Error },
+    #[error("another toolbox uses the state directory `{path}`\nhint: `attach` connects to it")]
+    Taken { path: PathBuf },
+    #[error(transparent)]
+    Root(#[from] Refusal),
+    #[error("the socket `{path}` cannot be made: {source}")]
+    Socket { path: PathBuf, source: io::Error },
+    #[error("this box does not let the toolbox supervise: {0}\nhint: it needs /proc")]
+    Supervise(io::Error),
+}
+
+/// A toolbox that serves.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) files: Files,
+    pub(crate) commands: Arc<Commands>,
+    pub(crate) socket: PathBuf,
+    connections: Mutex<Connections>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Connections {
+    count: usize,
+    shutdown: bool,
+}
+
+/// Serves until the grace is over or a worker says `Shutdown`.
+pub fn serve(options: Options) -> Result<(), Error> {
+    inherit::close_on_exec();
+    let _lock = claim(&options.state)?;
+    let socket = options.state.join(SOCKET);
+    let listener = listen(&socket)?;
+    let grace = options.grace;
+    let server = Arc::new(Server::new(options, socket)?);
+    let accepting = Arc::clone(&server);
+    thread::spawn(move || accepting.accept(&listener));
+    server.serve_standard_streams();
+    server.wait(grace);
+    server.commands.kill_all();
+    // The next toolbox makes its own.
+    let _ = fs::remove_file(&server.socket);
+    Ok(())
+}
+
+/// Connects standard input and output to the toolbox that serves under a state directory.
+pub fn attach(state: &Path) -> io::Result<()> {
+    let socket = UnixStream::connect(state.join(SOCKET))?;
+    let mut to_toolbox = socket.try_clone()?;
+    thread::spawn(move || {
+        // Whether it ended or failed, nothing more will come from there.
+        let _ = io::copy(&mut io::stdin().lock(), &mut to_toolbox);
+        let _ = to_toolbox.shutdown(std::net::Shutdown::Write);
+    });
+    let mut from_toolbox = socket;
+    // Not `Stdout`, which gathers lines.
+    let mut stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    io::copy(&mut from_toolbox, &mut stdout).map(drop)
+}
+
+/// Makes the state directory and locks it; it is ours for as long as the file is open.
+fn claim(state: &Path) -> Result<File, Error> {
+    let failed = |source| Error::State { path: state.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(failed)?;
+    fs::create_dir_all(record::commands_folder(state)).map_err(failed)?;
+    let lock = File::create(state.join("toolbox.lock")).map_err(failed)?;
+    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
+        .map_err(|_| Error::Taken { path: state.to_owned() })?;
+    Ok(lock)
+}
+
+/// Over what a dead toolbox left: the lock is ours.
+fn listen(path: &Path) -> Result<UnixListener, Error> {
+    let failed = |source| Error::Socket { path: path.to_owned(), source };
+    let _ = fs::remove_file(path);
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(listener)
+}
+
+impl Server {
+    fn new(options: Options, socket: PathBuf) -> Result<Self, Error> {
+        let family = Family::found().map_err(Error::Supervise)?;
+        let mut readable = options.read_paths;
+        // So that the model can read the whole of an output that was cut.
+        readable.push(Mount::itself(&record::commands_folder(&options.state).to_string_lossy()));
+        let roots = Roots::open(options.workspace, readable, options.cross_mounts)?;
+        let state = options.state;
+        let files = Files::new(roots, Some(state.clone()));
+        let commands = Commands::new(state, options.ledger, options.supervisor, family);
+        Ok(Self {
+            files,
+            commands: Arc::new(commands),
+            socket,
+            connections: Mutex::default(),
+            changed: Condvar::new(),
+        })
+    }
+
+    fn serve_standard_streams(self: &Arc<Self>) {
+        let input = io::stdin().as_fd().try_clone_to_owned();
+        let output = io::stdout().as_fd().try_clone_to_owned();
+        if let (Ok(input), Ok(output)) = (input, output) {
+            self.enter();
+            let serving = Arc::clone(self);
+            thread::spawn(move || {
+                connection::serve(&serving, File::from(input), File::from(output));
+                serving.leave();
+            });
+        }
+    }
+
+    fn accept(self: &Arc<Self>, listener: &UnixListener) {
+        for stream in listener.incoming() {
+            let Ok(stream) = stream else { continue };
+            let Ok(writer) = stream.try_clone() else { continue };
+            if !self.enter() {
+                continue;
+            }
+            let serving = Arc::clone(self);
+            thread::spawn(move || {
+                connection::serve(&serving, stream, writer);
+                serving.leave();
+            });
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connections> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self) -> bool {
+        let mut connections = self.lock();
+        let room = connections.count < CONNECTIONS_MAX;
+        connections.count += usize::from(room);
+        self.changed.notify_all();
+        room
+    }
+
+    fn leave(&self) {
+        self.lock().count -= 1;
+        self.changed.notify_all();
+    }
+
+    /// Lets `wait` return, whoever is still connected.
+    pub(crate) fn shut_down(&self) {
+        self.lock().shutdown = true;
+        self.changed.notify_all();
+    }
+
+    /// Returns when nobody has been connected for the grace.
+    fn wait(&self, grace: Duration) {
+        let mut connections = self.lock();
+        let mut alone_since = None;
+        while !connections.shutdown {
+            if connections.count > 0 {
+                alone_since = None;
+                let woken = self.changed.wait(connections);
+                connections = woken.unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let since = *alone_since.get_or_insert_with(Instant::now);
+            let left = grace.saturating_sub(since.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            let woken = self.changed.wait_timeout(connections, left);
+            connections = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}

@@ -5,10 +5,14 @@
 //! Nothing here stores anything: what must survive is in the journal, or in the sandbox's workspace.
 
 mod agent;
+mod conversation;
 mod file;
+mod judge;
 mod schema;
+mod spent;
 
 pub use agent::{
     Agent, ExecRules, FileRules, Invalid, Limits, ModelOptions, OnError, SandboxRules, SandboxScope,
 };
+pub use conversation::{Input, Output};
 pub use file::{FileError, load_dir, load_file};

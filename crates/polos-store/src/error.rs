@@ -59,8 +59,9 @@ pub enum CommitError {
     /// Another owner has the store: this one must end.
     #[error("another server owns the store: {0}")]
     Fenced(String),
-    /// The disk failed. The process must end: what it believes may not be true.
-    #[error("the disk failed: {0}")]
+    /// The disk failed, or a change contradicts what is stored. The process must end: what it
+    /// believes may not be true.
+    #[error("the store cannot go on: {0}")]
     Fatal(String),
 }
 
@@ -82,6 +83,9 @@ pub enum ReadError {
         /// What does not fit.
         message: String,
     },
+    /// The cursor of a page is none that this store gave.
+    #[error("`{0}` is not a cursor; leave it out to begin at the first page")]
+    Cursor(String),
     /// The database itself.
     #[error("the store cannot be read: {0}")]
     Database(String),

@@ -13,8 +13,21 @@
 
 mod engine;
 pub mod error;
+mod finish;
+mod frame;
+mod ids;
 pub mod input;
+mod journal;
+mod live;
 pub mod output;
+mod overlay;
+mod publish;
+mod request;
+mod resolve;
+mod schedule;
+mod tick;
+mod timers;
+mod worker;
 
 pub use engine::{Config, Engine};
 pub use error::Error;

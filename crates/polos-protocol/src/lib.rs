@@ -15,6 +15,7 @@ pub mod namespace;
 pub mod record;
 pub mod rest;
 pub mod run;
+pub mod supersede;
 pub mod value;
 pub mod wait;
 

@@ -1,0 +1,203 @@
+//! `record`: a worker's records, checked, given their places, and acknowledged once durable.
+
+use super::Hold;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::journal::{Added, Misfit, OpenWait};
+use crate::live::Phase;
+use polos_protocol::failure::codes;
+use polos_protocol::frame::{FromServer, RecordRequest, Recorded, RunRecords};
+use polos_protocol::record::{Kind, NewRecord, Open};
+use polos_protocol::{Blocked, Record, RunId, Value, WorkerId, limits};
+use polos_store::{Change, Read};
+
+/// How much of a run's record may be detail, in bytes: opened children carry their input there.
+const DETAIL_BYTES_MAX: usize = limits::VALUE_INLINE_BYTES_MAX + (64 << 10);
+
+impl Engine {
+    pub(super) fn record(
+        &mut self,
+        worker: WorkerId,
+        request: RecordRequest,
+        store: &dyn Read,
+    ) -> Result<(), Error> {
+        let mut recorded = Vec::with_capacity(request.runs.len());
+        for of_run in request.runs {
+            let hold = Hold { worker, run: of_run.run, assignment: of_run.assignment };
+            if self.check_hold(hold)
+                && let Some(seq) = self.record_run(hold, of_run, store)?
+                && let Some(live) = self.runs.get(&hold.run)
+            {
+                recorded.push((hold.run, hold.assignment, live.journal.n, seq));
+            }
+        }
+        if !recorded.is_empty() {
+            self.send(worker, FromServer::Recorded(Recorded { at: self.now, runs: recorded }));
+        }
+        Ok(())
+    }
+
+    /// Takes in the records of one run. The place of the last one, if the worker can be told by a
+    /// plain acknowledgement: it knew everything before them.
+    fn record_run(
+        &mut self,
+        hold: Hold,
+        of_run: RunRecords,
+        store: &dyn Read,
+    ) -> Result<Option<u64>, Error> {
+        let id = hold.run;
+        self.note_progress(hold);
+        let Some(live) = self.runs.get_mut(&id) else { return Ok(None) };
+        let was_up_to_date = live.is_up_to_date();
+        let build = self.workers.get(&hold.worker).map(|worker| worker.build.clone());
+        let mut rows: Vec<Record> = Vec::with_capacity(of_run.records.len());
+        let mut opened = Vec::new();
+        for record in of_run.records {
+            let Some(live) = self.runs.get_mut(&id) else { return Ok(None) };
+            if record.n <= live.journal.n && !self.config.is_mutated("accept_duplicates") {
+                continue;
+            }
+            let open = match admit(live, &record, id) {
+                Ok(open) => open,
+                Err(misfit) => {
+                    self.flush(id, rows);
+                    self.revoke_invalid(hold, &misfit.to_string());
+                    return Ok(None);
+                }
+            };
+            let seq = live.journal.add(Added {
+                kind: record.kind,
+                key: &record.key,
+                ok: record.error.is_none(),
+                at: self.now,
+                size: record.size(),
+                n: Some(record.n),
+                open,
+                reset: None,
+                resolved: None,
+            });
+            if matches!(record.kind, Kind::Open | Kind::Emit | Kind::Lost) {
+                opened.push(record.clone());
+            }
+            let (assignment, worker) = (hold.assignment, Some(hold.worker));
+            rows.push(Record {
+                seq,
+                at: self.now,
+                assignment,
+                worker,
+                build: build.clone(),
+                record,
+            });
+        }
+        self.flush(id, rows);
+        let Some(live) = self.runs.get_mut(&id) else { return Ok(None) };
+        let seq = live.journal.seq;
+        if was_up_to_date && let Some(held) = live.held.as_mut() {
+            held.sent_seq = Some(seq);
+        }
+        let over = live.journal.len() > limits::JOURNAL_RECORDS_MAX
+            || live.journal.bytes > limits::JOURNAL_BYTES_MAX;
+        for record in &opened {
+            self.effect_of(id, record, store)?;
+        }
+        if over {
+            self.revoke(hold, "ended", "the journal has reached its limit");
+            self.block(id, journal_limit(id));
+            return Ok(None);
+        }
+        Ok(was_up_to_date.then_some(seq))
+    }
+
+    fn flush(&mut self, id: RunId, rows: Vec<Record>) {
+        if rows.is_empty() {
+            return;
+        }
+        if let Some(live) = self.runs.get(&id) {
+            let namespace = live.run.row.namespace.clone();
+            self.changed(&namespace, id);
+        }
+        self.change(Change::AppendRecords(id, rows));
+    }
+
+    /// A run that records is alive: not wedged, not poisoned, not waiting; and its build is noted.
+    fn note_progress(&mut self, hold: Hold) {
+        let worker = self.workers.get(&hold.worker);
+        let build = worker.map(|worker| (worker.build.clone(), worker.build_seen_ms));
+        let Some(live) = self.runs.get_mut(&hold.run) else { return };
+        let status = &mut live.run.status;
+        let mut dirty = false;
+        if let Some((build, seen)) = build
+            && status.build.as_ref() != Some(&build)
+        {
+            status.build = Some(build);
+            status.build_seen_ms = seen;
+            dirty = true;
+        }
+        let Some(held) = live.held.as_mut() else { return };
+        if !held.progressed {
+            held.progressed = true;
+            dirty |= status.deaths > 0 || status.alone;
+            status.deaths = 0;
+            if std::mem::take(&mut status.alone)
+                && let Some(worker) = self.workers.get_mut(&hold.worker)
+            {
+                worker.alone = false;
+            }
+        }
+        if matches!(held.phase, Phase::Given { .. }) {
+            held.phase = Phase::Active;
+        }
+        let woke = matches!(held.phase, Phase::Hot { .. });
+        if dirty {
+            self.mark_dirty(hold.run);
+        }
+        if woke && !self.enter_slot(hold.run) {
+            self.enter_slot_regardless(hold.run);
+        }
+        self.keep_watch(hold.run);
+    }
+}
+
+fn admit(
+    live: &crate::live::Live,
+    record: &NewRecord,
+    id: RunId,
+) -> Result<Option<OpenWait>, Misfit> {
+    let want = live.journal.n + 1;
+    if record.n != want {
+        return Err(Misfit::Gap { want, got: record.n });
+    }
+    let too_large = |what, size, limit| {
+        if size > limit { Err(Misfit::TooLarge { what, size, limit }) } else { Ok(()) }
+    };
+    too_large("key", record.key.as_str().len(), limits::KEY_BYTES_MAX)?;
+    let value = record.value.as_ref().and_then(Value::text).map_or(0, str::len);
+    too_large("value", value, limits::VALUE_INLINE_BYTES_MAX)?;
+    let detail = record.detail.as_deref().map_or(0, |detail| detail.get().len());
+    too_large("detail", detail, DETAIL_BYTES_MAX)?;
+    live.journal.check(record.kind, &record.key)?;
+    if record.kind != Kind::Open {
+        return Ok(None);
+    }
+    let open: Open = record
+        .detail()
+        .map_err(|error| Misfit::Detail { kind: "open", message: error.to_string() })?;
+    let earlier = live.journal.earlier_opens(&record.key);
+    Ok(Some(OpenWait::new(&open, id, &record.key, earlier)))
+}
+
+fn journal_limit(id: RunId) -> Blocked {
+    Blocked {
+        code: codes::JOURNAL_LIMIT.to_owned(),
+        message: format!(
+            "its journal has reached {} records or {} MiB",
+            limits::JOURNAL_RECORDS_MAX,
+            limits::JOURNAL_BYTES_MAX >> 20
+        ),
+        hint: format!("split the work into child runs; `polos runs cancel {id}` ends this one"),
+        step: None,
+        difference: None,
+        failure: None,
+        since: 0,
+    }
+}

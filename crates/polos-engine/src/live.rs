@@ -1,0 +1,76 @@
+//! A run in the engine's memory: its row, its journal in short, and the worker that has it.
+
+use crate::journal::Journal;
+use polos_protocol::{Millis, Record, RunId, Wait, WorkerId};
+use polos_store::row::{Run, SignalRow};
+
+/// A run in memory. What stands here is newer than the store, or the same.
+#[derive(Debug)]
+pub(crate) struct Live {
+    /// Its row and where it stands.
+    pub(crate) run: Run,
+    /// Its journal in short.
+    pub(crate) journal: Journal,
+    /// The worker that has it, if one has.
+    pub(crate) held: Option<Holding>,
+    /// True if its status is to be written with the present command.
+    pub(crate) dirty: bool,
+    /// Its inbox, once it was needed.
+    pub(crate) inbox: Option<Vec<SignalRow>>,
+    /// The last place of its live output, once it was needed.
+    pub(crate) stream_at: Option<u64>,
+}
+
+/// A run in the hands of a worker.
+#[derive(Debug)]
+pub(crate) struct Holding {
+    /// The worker.
+    pub(crate) worker: WorkerId,
+    /// How far it is with it.
+    pub(crate) phase: Phase,
+    /// Up to where the worker has been sent the journal; None before it was sent the run itself.
+    pub(crate) sent_seq: Option<u64>,
+    /// Records kept back until the run has its slot again.
+    pub(crate) kept_back: Vec<Record>,
+    /// When the server looks whether the run is wedged.
+    pub(crate) watch_at: Millis,
+    /// True once it recorded something under this assignment.
+    pub(crate) progressed: bool,
+    /// True if it counts against the worker's and the queue's slots.
+    pub(crate) in_slot: bool,
+}
+
+/// How far a worker is with a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It has been given and not yet accepted.
+    Given { accept_by: Millis },
+    /// It works.
+    Active,
+    /// It waits in the worker's memory.
+    Hot { wait: Wait },
+    /// What it waited for has come; it waits for its slot.
+    Resuming,
+}
+
+impl Live {
+    pub(crate) fn new(run: Run, journal: Journal) -> Self {
+        Self { run, journal, held: None, dirty: false, inbox: None, stream_at: None }
+    }
+
+    pub(crate) fn id(&self) -> RunId {
+        self.run.row.id
+    }
+
+    /// True if `wait` has come true by what the journal holds.
+    pub(crate) fn is_true(&self, wait: &Wait, now: Millis) -> bool {
+        wait.is_true(now, &mut |key| self.journal.leaf(key))
+    }
+
+    /// True if the worker has been sent everything there is.
+    pub(crate) fn is_up_to_date(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| {
+            held.sent_seq == Some(self.journal.seq) && held.kept_back.is_empty()
+        })
+    }
+}

@@ -1,0 +1,94 @@
+//! Resume a blocked or failed run, from the step that failed.
+
+use super::{Caller, wrong_state};
+use crate::engine::{Engine, Said};
+use crate::error::Error;
+use crate::journal::OpenWait;
+use polos_protocol::record::{Kind, ResetDetail};
+use polos_protocol::rest::{ResumeRequest, VerbResponse};
+use polos_protocol::{RunId, State, StepKey};
+use polos_store::Read;
+
+impl Engine {
+    pub(super) fn resume(
+        &mut self,
+        caller: Caller<'_>,
+        id: RunId,
+        request: &ResumeRequest,
+        store: &dyn Read,
+    ) -> Result<VerbResponse, Error> {
+        let state = self.runs[&id].run.status.state;
+        if !matches!(state, State::Blocked | State::Failed) {
+            let hint = "only blocked and failed runs resume; `polos runs retry` does steps of others again";
+            return Err(wrong_state(id, state, hint));
+        }
+        self.resume_failed_child(caller, id, request, store)?;
+        self.say_verb(id, "resumed", caller.principal, None);
+        self.take_back_failed_step(id, caller.principal);
+        let live = self.runs.get_mut(&id);
+        if let Some(live) = live {
+            let status = &mut live.run.status;
+            let blocked = status.blocked.take();
+            status.error = None;
+            status.failed_step = None;
+            status.ended_ms = None;
+            status.deaths = 0;
+            status.alone = false;
+            status.any_build |= request.any_build;
+            if request.accept
+                && let Some(step) = blocked.and_then(|blocked| blocked.step)
+            {
+                status.accepted.push(StepKey::from_recorded(&step));
+            }
+        }
+        self.make_ready(id);
+        Ok(self.done(id, "it goes on from the step that failed"))
+    }
+
+    /// The records of the step that failed are superseded, so that it runs again; all others stay.
+    fn take_back_failed_step(&mut self, id: RunId, by: &str) {
+        let Some(live) = self.runs.get(&id) else { return };
+        let Some(key) = live.run.status.failed_step.clone() else { return };
+        // An outcome that a child gave is superseded, not the child: it is resumed by itself.
+        let Some(from_seq) = live.journal.failed_seq(&key) else { return };
+        let detail = ResetDetail {
+            from_seq,
+            from_key: key,
+            only: true,
+            again: Vec::new(),
+            key_generation: live.run.status.key_generation,
+            by: by.to_owned(),
+        };
+        self.reset(id, detail);
+    }
+
+    /// Appends a reset.
+    pub(super) fn reset(&mut self, id: RunId, detail: ResetDetail) {
+        let said = Said { reset: Some(detail.clone()), ..Said::detail(&detail) };
+        self.say(id, Kind::Reset, StepKey::run(), said);
+    }
+
+    /// Resuming a parent resumes the failed child it fell over.
+    fn resume_failed_child(
+        &mut self,
+        caller: Caller<'_>,
+        id: RunId,
+        request: &ResumeRequest,
+        store: &dyn Read,
+    ) -> Result<(), Error> {
+        let Some(live) = self.runs.get(&id) else { return Ok(()) };
+        let Some(key) = &live.run.status.failed_step else { return Ok(()) };
+        let opened = live.journal.opened_from(0);
+        let child = opened.into_iter().find_map(|(at, open)| match open {
+            OpenWait::Child { run, .. } if at == *key => Some(run),
+            _ => None,
+        });
+        if let Some(child) = child
+            && self.bring(caller.namespace, child, store)?
+            && matches!(self.runs[&child].run.status.state, State::Failed | State::Blocked)
+        {
+            self.resume(caller, child, request, store)?;
+        }
+        Ok(())
+    }
+}

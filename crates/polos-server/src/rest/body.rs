@@ -1,0 +1,105 @@
+//! Bodies: JSON that was checked before it is read, within a limit of bytes and time.
+
+use super::error::Refusal;
+use crate::json;
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use bytes::BytesMut;
+use futures_util::StreamExt;
+use polos_protocol::limits::{BLOB_BYTES_MAX, VALUE_INLINE_BYTES_MAX};
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+
+/// What stands around a value in a body.
+const ENVELOPE_BYTES: usize = 64 << 10;
+/// The largest body with one inline value.
+pub(super) const BODY_BYTES_MAX: usize = VALUE_INLINE_BYTES_MAX + ENVELOPE_BYTES;
+/// The largest body with one value that may be kept by reference.
+pub(super) const LARGE_BODY_BYTES_MAX: usize = BLOB_BYTES_MAX + ENVELOPE_BYTES;
+/// How much of a body that is too large is read, so that its sender hears the refusal.
+const DISCARD_BYTES_MAX: usize = 2 * BLOB_BYTES_MAX;
+/// How long a body may take to come.
+const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// A body that was read. An empty one reads as `{}`.
+#[derive(Debug)]
+pub(crate) struct JsonBody<T, const BYTES_MAX: usize = BODY_BYTES_MAX> {
+    pub(crate) value: T,
+    /// The body to the letter.
+    pub(crate) text: String,
+}
+
+impl<S: Sync, T: DeserializeOwned, const MAX: usize> FromRequest<S> for JsonBody<T, MAX> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
+        let (parts, body) = request.into_parts();
+        let text = tokio::time::timeout(BODY_TIME_MAX, read(&parts.headers, body, MAX))
+            .await
+            .map_err(|_| {
+                let seconds = BODY_TIME_MAX.as_secs();
+                let message = format!("the body did not come within {seconds} s");
+                Refusal::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", message, "")
+            })??;
+        if text.is_empty() {
+            return Ok(Self { value: parse("{}")?, text: "{}".into() });
+        }
+        is_json(&parts.headers)?;
+        json::check(&text, json::TEXT_DEPTH_MAX)
+            .map_err(|error| Refusal::invalid("invalid_json", error.to_string()))?;
+        Ok(Self { value: parse(&text)?, text })
+    }
+}
+
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Refusal> {
+    serde_json::from_str(text).map_err(|error| Refusal::invalid("invalid_body", error.to_string()))
+}
+
+fn is_json(headers: &HeaderMap) -> Result<(), Refusal> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "unsupported_media_type",
+        format!("the body is `{}`", essence.chars().take(128).collect::<String>()),
+        "send JSON as `Content-Type: application/json`",
+    ))
+}
+
+async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<String, Refusal> {
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+    if declared.is_some_and(|length: u64| length > DISCARD_BYTES_MAX as u64) {
+        return Err(too_large(bytes_max));
+    }
+    let mut pieces = body.into_data_stream();
+    let mut bytes = BytesMut::new();
+    let mut count = 0;
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| Refusal::invalid("body_broken", error.to_string()))?;
+        count += piece.len();
+        if count > DISCARD_BYTES_MAX {
+            break;
+        }
+        if count <= bytes_max {
+            bytes.extend_from_slice(&piece);
+        }
+    }
+    if count > bytes_max {
+        return Err(too_large(bytes_max));
+    }
+    String::from_utf8(bytes.into())
+        .map_err(|error| Refusal::invalid("invalid_json", error.to_string()))
+}
+
+fn too_large(bytes_max: usize) -> Refusal {
+    Refusal::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "body_too_large",
+        format!("the body has more than {bytes_max} bytes"),
+        "keep large things in a file or a bucket, and send where they are",
+    )
+}

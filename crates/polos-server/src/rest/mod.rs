@@ -1,0 +1,92 @@
+//! The REST interface: one file a noun. Every answer that is not a success has the one shape of an
+//! error; every route is in the table from which its description is made.
+
+mod body;
+mod error;
+mod guard;
+mod openapi;
+mod query;
+mod route;
+mod server;
+
+pub(crate) use error::Refusal;
+pub use openapi::document;
+
+use crate::auth::{Hosts, Keys};
+use crate::driver::Handle;
+use axum::Router;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware;
+use route::Route;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// What every call can reach.
+#[derive(Debug, Clone)]
+pub(crate) struct App(Arc<Parts>);
+
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) handle: Handle,
+    pub(crate) keys: Keys,
+    pub(crate) hosts: Hosts,
+    /// The server's version.
+    pub(crate) version: String,
+    /// The version of the store's schema.
+    pub(crate) schema: u32,
+    /// Cancelled when the server stops: whatever is open ends.
+    pub(crate) stopping: CancellationToken,
+}
+
+impl App {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// All routes, in the order of the description.
+fn routes() -> Vec<Route> {
+    [server::routes()].into_iter().flatten().collect()
+}
+
+/// The router of the whole server.
+pub(crate) fn router(app: App) -> Router {
+    routes()
+        .into_iter()
+        .fold(Router::new(), |router, mut route| {
+            let handler = std::mem::take(&mut route.handler);
+            router.route(route.path, guard::behind(handler, &app, &route))
+        })
+        .fallback(unknown)
+        .method_not_allowed_fallback(not_allowed)
+        .layer(middleware::from_fn_with_state(app.clone(), guard::hosts))
+        .with_state(app)
+}
+
+async fn unknown(uri: Uri) -> Refusal {
+    let path: String = uri.path().chars().take(256).collect();
+    Refusal::new(
+        StatusCode::NOT_FOUND,
+        "unknown_path",
+        format!("there is nothing at `{path}`"),
+        "see /openapi.json for what there is",
+    )
+}
+
+async fn not_allowed(method: Method, uri: Uri) -> Refusal {
+    let path: String = uri.path().chars().take(256).collect();
+    Refusal::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        format!("`{path}` does not answer `{method}`"),
+        "see /openapi.json for what it answers",
+    )
+}

@@ -1,0 +1,210 @@
+//! One connection, from `hello` to its end, whatever carries it.
+
+use super::process::Watch;
+use super::uploads::Uploads;
+use super::writer::{Own, Writer};
+use super::{Admission, Incoming, Outgoing, fatal, hello};
+use crate::driver::{Handle, Message, Outbox};
+use futures_util::{Sink, Stream, StreamExt};
+use polos_engine::ConnectionId;
+use polos_protocol::frame::{Fatal, FetchRequest, FromWorker, Hello, StoreRequest};
+use polos_protocol::{Namespace, WorkerId};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+/// How long a connection may take to say `hello`.
+const HELLO_MAX: Duration = Duration::from_secs(5);
+/// How long the last frames of a connection may take to leave.
+const FAREWELL_MAX: Duration = Duration::from_secs(2);
+/// How many values that a worker has asked for may wait to be sent.
+const FETCHES_MAX: usize = 4;
+/// Larger values are checked on a thread for blocking work.
+const CHECK_INLINE_BYTES: usize = 1 << 20;
+
+/// Why the receiving side has ended.
+enum End {
+    /// The worker or the engine has ended it.
+    Closed,
+    /// It must end, and the worker is told why.
+    Fatal(Fatal),
+    /// The worker's process is gone.
+    Dead,
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve<I, O>(handle: Handle, admission: Admission, mut incoming: I, sink: O)
+where
+    I: Stream<Item = Incoming> + Send + Unpin,
+    O: Sink<Outgoing, Error: Send> + Send + Unpin + 'static,
+{
+    let kill = CancellationToken::new();
+    let (outbox, frames) = Outbox::new(kill.clone());
+    let (own, own_receiver) = mpsc::channel(2 * FETCHES_MAX);
+    let writer = Writer { sink, frames, own: own_receiver, kill: kill.clone() };
+    let mut writer = tokio::spawn(writer.run());
+    match first(&mut incoming).await {
+        Ok(hello) => {
+            let connection = Connection {
+                id: handle.next_connection(),
+                namespace: admission.namespace.clone(),
+                worker: hello.worker,
+                fetches: Arc::new(Semaphore::new(FETCHES_MAX)),
+                uploads: Uploads::default(),
+                own: own.clone(),
+                handle,
+            };
+            connection.run(hello, outbox, incoming, (&kill, &admission)).await;
+        }
+        Err(end) => farewell(&end, &own).await,
+    }
+    drop(own);
+    if tokio::time::timeout(FAREWELL_MAX, &mut writer).await.is_err() {
+        kill.cancel();
+    }
+}
+
+/// Tells the worker why its connection ends. It must stand in the writer's channel before the
+/// driver lets go of the connection.
+async fn farewell(end: &End, own: &mpsc::Sender<Own>) {
+    if let End::Fatal(fatal) = end {
+        tracing::info!(code = fatal.code, message = fatal.message, "a worker's connection ends");
+        let _ = tokio::time::timeout(FAREWELL_MAX, own.send(Own::Fatal(fatal.clone()))).await;
+    }
+}
+
+async fn first<I: Stream<Item = Incoming> + Unpin>(incoming: &mut I) -> Result<Box<Hello>, End> {
+    let text = match tokio::time::timeout(HELLO_MAX, incoming.next()).await {
+        Ok(Some(Incoming::Text(text))) => text,
+        Ok(Some(Incoming::Bad(fatal))) => return Err(End::Fatal(fatal)),
+        Ok(None) => return Err(End::Closed),
+        Err(_) => {
+            let message = format!("no `hello` within {} s", HELLO_MAX.as_secs());
+            return Err(End::Fatal(fatal("hello_timeout", message, "say `hello` at once")));
+        }
+    };
+    hello::parse(text.as_str()).and_then(hello::admit).map_err(End::Fatal)
+}
+
+struct Connection {
+    handle: Handle,
+    id: ConnectionId,
+    namespace: Namespace,
+    worker: WorkerId,
+    fetches: Arc<Semaphore>,
+    uploads: Uploads,
+    own: mpsc::Sender<Own>,
+}
+
+impl Connection {
+    async fn run<I: Stream<Item = Incoming> + Unpin>(
+        mut self,
+        hello: Box<Hello>,
+        outbox: Outbox,
+        mut incoming: I,
+        (kill, admission): (&CancellationToken, &Admission),
+    ) {
+        let watch = Watch::of(&hello.host);
+        let connection = self.id;
+        let namespace = self.namespace.clone();
+        let connect = Message::Connect { connection, namespace, hello, outbox };
+        if self.handle.send(connect).await.is_err() {
+            return farewell(&End::Fatal(stopping()), &self.own).await;
+        }
+        let end = tokio::select! {
+            () = kill.cancelled() => End::Closed,
+            () = admission.stopping.cancelled() => End::Fatal(stopping()),
+            () = admission.revoked.cancelled() => End::Fatal(revoked()),
+            () = died(watch.as_ref()) => End::Dead,
+            end = self.receive(&mut incoming) => end,
+        };
+        farewell(&end, &self.own).await;
+        let _ = self.handle.send(Message::Disconnect { connection }).await;
+        self.report_death(watch, matches!(end, End::Dead)).await;
+    }
+
+    async fn receive<I: Stream<Item = Incoming> + Unpin>(&mut self, incoming: &mut I) -> End {
+        loop {
+            let text = match incoming.next().await {
+                Some(Incoming::Text(text)) => text,
+                Some(Incoming::Bad(fatal)) => return End::Fatal(fatal),
+                None => return End::Closed,
+            };
+            let done = match hello::parse(text.as_str()) {
+                Ok(frame) => self.take(frame).await,
+                Err(fatal) => Err(fatal),
+            };
+            if let Err(fatal) = done {
+                return End::Fatal(fatal);
+            }
+        }
+    }
+
+    async fn take(&mut self, frame: FromWorker) -> Result<(), Fatal> {
+        match frame {
+            FromWorker::Hello(_) => Err(fatal("unexpected_hello", "a second `hello`", "")),
+            FromWorker::Store(piece) => self.store(piece).await,
+            FromWorker::Fetch(request) => self.fetch(request).await,
+            frame => self.send(Message::Frame { connection: self.id, frame }).await,
+        }
+    }
+
+    async fn send(&self, message: Message) -> Result<(), Fatal> {
+        self.handle.send(message).await.map_err(|_| stopping())
+    }
+
+    async fn store(&mut self, piece: StoreRequest) -> Result<(), Fatal> {
+        let Some(upload) = self.uploads.take(&piece)? else { return Ok(()) };
+        let uploaded = if upload.size() > CHECK_INLINE_BYTES {
+            tokio::task::spawn_blocking(move || upload.check())
+                .await
+                .unwrap_or_else(|_| Err(fatal("internal", "the check of a value broke off", "")))?
+        } else {
+            upload.check()?
+        };
+        let (connection, run) = (self.id, piece.run);
+        self.send(Message::Blob { connection, run, hash: uploaded.hash, text: uploaded.text }).await
+    }
+
+    async fn fetch(&self, request: FetchRequest) -> Result<(), Fatal> {
+        let permit = Arc::clone(&self.fetches).acquire_owned().await.map_err(|_| stopping())?;
+        let (namespace, hash) = (self.namespace.clone(), Arc::clone(&request.hash));
+        let text = self
+            .handle
+            .read(move |store| store.blob(&namespace, &hash))
+            .await
+            .map_err(|error| fatal(error.code, error.message, &error.hint))?;
+        let value = Own::Value { hash: request.hash, text, permit };
+        self.own.send(value).await.map_err(|_| stopping())
+    }
+
+    /// Tells the engine of the process's end, should it come before the grace is over.
+    async fn report_death(&self, watch: Option<Watch>, dead: bool) {
+        let (handle, worker) = (self.handle.clone(), self.worker);
+        if dead {
+            let _ = handle.send(Message::WorkerDead { worker }).await;
+        } else if let Some(watch) = watch {
+            tokio::spawn(async move {
+                if tokio::time::timeout(handle.grace(), watch.ended()).await.is_ok() {
+                    let _ = handle.send(Message::WorkerDead { worker }).await;
+                }
+            });
+        }
+    }
+}
+
+async fn died(watch: Option<&Watch>) {
+    match watch {
+        Some(watch) => watch.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn stopping() -> Fatal {
+    fatal("server_stopping", "the server is stopping", "connect again when it is back")
+}
+
+fn revoked() -> Fatal {
+    fatal("unauthorized", "the worker's key has been revoked", "use another key")
+}

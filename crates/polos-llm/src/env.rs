@@ -33,34 +33,58 @@ pub fn from_env() -> Result<FromEnv, Error> {
 
 /// Reads variables from anywhere; one that is empty counts as not set.
 pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<FromEnv, Error> {
-    let get = |name: &str| lookup(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
-    if let Some(key) = get("ANTHROPIC_API_KEY") {
-        return anthropic(AnthropicOptions::new(Secret::new(key)), &get);
-    }
-    if let Some(token) = get("ANTHROPIC_AUTH_TOKEN") {
-        let options = AnthropicOptions::new(Secret::new(token));
-        return anthropic(AnthropicOptions { bearer: true, ..options }, &get);
-    }
-    if let Some(key) = get("OPENAI_API_KEY") {
-        return openai(OpenAiOptions::new(Secret::new(key)), &get);
-    }
-    Err(Error::config(
-        "no model provider is configured",
-        "set ANTHROPIC_API_KEY or OPENAI_API_KEY, or use the provider `scripted`",
-    ))
+    let chosen = match anthropic(&lookup)? {
+        Some(found) => Some(found),
+        None => openai(&lookup)?,
+    };
+    chosen.ok_or_else(|| {
+        let hint = "set ANTHROPIC_API_KEY or OPENAI_API_KEY, or use the provider `scripted`";
+        Error::config("no model provider is configured", hint)
+    })
 }
 
-fn anthropic(
-    options: AnthropicOptions,
-    get: &impl Fn(&str) -> Option<String>,
+/// Reads the variables of one provider, for an agent that names it: `anthropic` or `openai`.
+pub fn from_lookup_named(
+    name: &str,
+    lookup: impl Fn(&str) -> Option<String>,
 ) -> Result<FromEnv, Error> {
+    let (found, variable) = match name {
+        "anthropic" => (anthropic(&lookup)?, "ANTHROPIC_API_KEY"),
+        "openai" => (openai(&lookup)?, "OPENAI_API_KEY"),
+        _ => {
+            let hint = "the providers are `anthropic`, `openai` and `scripted`";
+            return Err(Error::config(format!("there is no provider `{name}`"), hint));
+        }
+    };
+    found.ok_or_else(|| {
+        let message = format!("the provider `{name}` has no key");
+        Error::config(message, format!("set {variable}"))
+    })
+}
+
+fn get(lookup: &impl Fn(&str) -> Option<String>, name: &str) -> Option<String> {
+    lookup(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+fn anthropic(lookup: &impl Fn(&str) -> Option<String>) -> Result<Option<FromEnv>, Error> {
+    let get = |name| get(lookup, name);
+    let options = if let Some(key) = get("ANTHROPIC_API_KEY") {
+        AnthropicOptions::new(Secret::new(key))
+    } else if let Some(token) = get("ANTHROPIC_AUTH_TOKEN") {
+        AnthropicOptions { bearer: true, ..AnthropicOptions::new(Secret::new(token)) }
+    } else {
+        return Ok(None);
+    };
     let base_url = get("ANTHROPIC_BASE_URL").unwrap_or_else(|| options.base_url.clone());
     let provider = Anthropic::new(AnthropicOptions { base_url, ..options })?;
     let model = get("ANTHROPIC_MODEL").unwrap_or_else(|| ANTHROPIC_MODEL.into());
-    Ok(FromEnv { provider: Arc::new(provider), model })
+    Ok(Some(FromEnv { provider: Arc::new(provider), model }))
 }
 
-fn openai(options: OpenAiOptions, get: &impl Fn(&str) -> Option<String>) -> Result<FromEnv, Error> {
+fn openai(lookup: &impl Fn(&str) -> Option<String>) -> Result<Option<FromEnv>, Error> {
+    let get = |name| get(lookup, name);
+    let Some(key) = get("OPENAI_API_KEY") else { return Ok(None) };
+    let options = OpenAiOptions::new(Secret::new(key));
     let options = match get("OPENAI_BASE_URL") {
         Some(url) => options.with_base_url(url),
         None => options,
@@ -72,7 +96,7 @@ fn openai(options: OpenAiOptions, get: &impl Fn(&str) -> Option<String>) -> Resu
             "set OPENAI_MODEL to a model that this server has",
         )
     })?;
-    Ok(FromEnv { provider: Arc::new(OpenAi::new(options)?), model })
+    Ok(Some(FromEnv { provider: Arc::new(OpenAi::new(options)?), model }))
 }
 
 #[cfg(test)]
@@ -108,6 +132,16 @@ mod tests {
             Err("no model is named for `http://127.0.0.1:1/v1`"),
         );
         check(&[], Err("no model provider is configured"));
+    }
+
+    #[test]
+    fn a_named_provider_is_the_one_or_none() {
+        let lookup = |name: &str| (name == "OPENAI_API_KEY").then(|| "k".to_owned());
+        assert_eq!(from_lookup_named("openai", lookup).unwrap().provider.name(), "openai");
+        let error = from_lookup_named("anthropic", lookup).unwrap_err();
+        assert_eq!(error.hint(), Some("set ANTHROPIC_API_KEY"));
+        let error = from_lookup_named("gemini", lookup).unwrap_err();
+        assert_eq!(error.message(), "there is no provider `gemini`");
     }
 
     #[test]

@@ -29,7 +29,7 @@ mod secret;
 mod sse;
 
 pub use anthropic::{Anthropic, AnthropicOptions};
-pub use env::{FromEnv, from_env, from_lookup};
+pub use env::{FromEnv, from_env, from_lookup, from_lookup_named};
 pub use error::{Error, ErrorKind};
 pub use http::Timeouts;
 pub use json::Json;

@@ -7,13 +7,14 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::usage::RawUsage;
 use crate::caps;
 use crate::error::{Error, ErrorKind};
 use crate::json::Json;
 use crate::message::Block;
 use crate::object::Object;
 use crate::provider::OnDelta;
-use crate::response::{Delta, Response, StopReason, Usage};
+use crate::response::{Delta, Response, StopReason};
 
 /// Says what an event meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,30 +60,6 @@ enum Body {
     Thinking { thinking: String, signature: String },
     ToolUse { id: String, name: String, start: Option<Box<RawValue>>, input: String },
     Other { input: String },
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct RawUsage {
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    cache_read_input_tokens: Option<u64>,
-    cache_creation_input_tokens: Option<u64>,
-    cache_creation: Option<CacheCreation>,
-    output_tokens_details: Option<OutputDetails>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-struct CacheCreation {
-    #[serde(default)]
-    ephemeral_5m_input_tokens: u64,
-    #[serde(default)]
-    ephemeral_1h_input_tokens: u64,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-struct OutputDetails {
-    #[serde(default)]
-    thinking_tokens: u64,
 }
 
 #[derive(Deserialize)]
@@ -174,7 +151,7 @@ impl Decoder {
             content: self.blocks.into_iter().map(Open::close).collect(),
             stop: StopReason::from_word(&stop),
             usage: self.usage.normalised(),
-            usage_reported: self.usage.output_tokens.is_some(),
+            usage_reported: self.usage.is_reported(),
             model: started.model,
             provider: super::NAME.into(),
             id: started.id,
@@ -341,36 +318,6 @@ fn other(rest: &Object) -> Block {
             Block::RedactedThinking { data }
         }
         _ => Block::Other { json: rest.to_json() },
-    }
-}
-
-impl RawUsage {
-    fn replace_with(&mut self, new: &Self) {
-        self.input_tokens = new.input_tokens.or(self.input_tokens);
-        self.output_tokens = new.output_tokens.or(self.output_tokens);
-        self.cache_read_input_tokens = new.cache_read_input_tokens.or(self.cache_read_input_tokens);
-        self.cache_creation_input_tokens =
-            new.cache_creation_input_tokens.or(self.cache_creation_input_tokens);
-        self.cache_creation = new.cache_creation.or(self.cache_creation);
-        self.output_tokens_details = new.output_tokens_details.or(self.output_tokens_details);
-    }
-
-    /// `input_tokens` leaves out what the cache read or wrote. The total of what was written may be
-    /// restated without its parts; what the parts do not explain was written for the short time.
-    fn normalised(&self) -> Usage {
-        let parts = self.cache_creation;
-        let long = parts.map_or(0, |parts| parts.ephemeral_1h_input_tokens);
-        let short = parts.map_or(0, |parts| parts.ephemeral_5m_input_tokens);
-        let written = self.cache_creation_input_tokens.unwrap_or(long.saturating_add(short));
-        let long = long.min(written);
-        Usage {
-            input_uncached: self.input_tokens.unwrap_or(0),
-            cache_read: self.cache_read_input_tokens.unwrap_or(0),
-            cache_write_short: written - long,
-            cache_write_long: long,
-            output: self.output_tokens.unwrap_or(0),
-            reasoning: self.output_tokens_details.map_or(0, |details| details.thinking_tokens),
-        }
     }
 }
 

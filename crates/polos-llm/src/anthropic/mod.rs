@@ -3,6 +3,7 @@
 mod body;
 mod decode;
 mod markers;
+mod usage;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 

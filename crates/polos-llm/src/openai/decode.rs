@@ -4,16 +4,13 @@
 //! an object; tool calls without `index`, without `id`, or all with index 0; `reasoning_content` or
 //! `reasoning`; no `[DONE]` after a `finish_reason`, no `finish_reason` before a `[DONE]`.
 
-use serde::Deserialize;
-use serde_json::Value;
-use serde_json::value::RawValue;
-
+use super::chunk::{CallPiece, Choice, Chunk, RawUsage, arguments, texts};
 use crate::caps;
 use crate::error::{Error, ErrorKind};
 use crate::json::Json;
 use crate::message::Block;
 use crate::provider::OnDelta;
-use crate::response::{Delta, Response, StopReason, Usage};
+use crate::response::{Delta, Response, StopReason};
 
 /// Says what a chunk meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,86 +41,6 @@ struct Call {
     name: String,
     arguments: String,
     is_shown: bool,
-}
-
-#[derive(Deserialize)]
-struct Chunk {
-    #[serde(default)]
-    id: Option<String>,
-    #[serde(default)]
-    model: Option<String>,
-    #[serde(default)]
-    choices: Option<Vec<Choice>>,
-    #[serde(default)]
-    usage: Option<RawUsage>,
-    #[serde(default)]
-    error: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct Choice {
-    #[serde(default)]
-    index: u64,
-    #[serde(default)]
-    delta: Option<Piece>,
-    #[serde(default)]
-    finish_reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Piece {
-    #[serde(default)]
-    content: Option<Value>,
-    #[serde(default)]
-    refusal: Option<String>,
-    #[serde(default, alias = "reasoning")]
-    reasoning_content: Option<Value>,
-    #[serde(default)]
-    tool_calls: Option<Vec<CallPiece>>,
-}
-
-#[derive(Deserialize)]
-struct CallPiece {
-    #[serde(default)]
-    index: Option<u64>,
-    #[serde(default)]
-    id: Option<String>,
-    #[serde(default)]
-    function: Option<FunctionPiece>,
-}
-
-#[derive(Default, Deserialize)]
-struct FunctionPiece {
-    #[serde(default)]
-    name: Option<String>,
-    #[serde(default)]
-    arguments: Option<Box<RawValue>>,
-}
-
-#[derive(Debug, Deserialize)]
-struct RawUsage {
-    #[serde(default)]
-    prompt_tokens: Option<u64>,
-    #[serde(default)]
-    completion_tokens: Option<u64>,
-    #[serde(default)]
-    prompt_tokens_details: Option<InputDetails>,
-    #[serde(default)]
-    completion_tokens_details: Option<OutputDetails>,
-}
-
-#[derive(Debug, Deserialize)]
-struct InputDetails {
-    #[serde(default)]
-    cached_tokens: Option<u64>,
-    #[serde(default)]
-    cache_write_tokens: Option<u64>,
-}
-
-#[derive(Debug, Deserialize)]
-struct OutputDetails {
-    #[serde(default)]
-    reasoning_tokens: Option<u64>,
 }
 
 impl Decoder {
@@ -314,44 +231,4 @@ fn tool_uses(calls: Vec<Call>, reply: &str) -> Result<Vec<Block>, Error> {
         blocks.push(Block::ToolUse { id, name: call.name, input, malformed, extra: None });
     }
     Ok(blocks)
-}
-
-/// A string is a piece of JSON text; anything else is the JSON itself.
-fn arguments(raw: &RawValue) -> String {
-    match serde_json::from_str::<Value>(raw.get()) {
-        Ok(Value::String(text)) => text,
-        Ok(Value::Null) | Err(_) => String::new(),
-        Ok(_) => raw.get().to_owned(),
-    }
-}
-
-/// Text comes as a string, or as a list of parts that have one.
-fn texts(value: &Value) -> Vec<&str> {
-    let parts = match value {
-        Value::String(text) => vec![text.as_str()],
-        Value::Array(parts) => {
-            parts.iter().filter_map(|part| part.get("text").and_then(Value::as_str)).collect()
-        }
-        _ => Vec::new(),
-    };
-    parts.into_iter().filter(|text| !text.is_empty()).collect()
-}
-
-impl RawUsage {
-    /// `prompt_tokens` includes what the cache read and wrote.
-    fn normalised(&self) -> Usage {
-        let details = self.prompt_tokens_details.as_ref();
-        let cache_read = details.and_then(|details| details.cached_tokens).unwrap_or(0);
-        let written = details.and_then(|details| details.cache_write_tokens).unwrap_or(0);
-        let input = self.prompt_tokens.unwrap_or(0);
-        let reasoning = self.completion_tokens_details.as_ref();
-        Usage {
-            input_uncached: input.saturating_sub(cache_read).saturating_sub(written),
-            cache_read,
-            cache_write_short: written,
-            cache_write_long: 0,
-            output: self.completion_tokens.unwrap_or(0),
-            reasoning: reasoning.and_then(|details| details.reasoning_tokens).unwrap_or(0),
-        }
-    }
 }

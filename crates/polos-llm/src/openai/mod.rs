@@ -1,6 +1,7 @@
 //! OpenAI's Chat Completions, and the many servers that speak it more or less.
 
 mod body;
+mod chunk;
 mod decode;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};

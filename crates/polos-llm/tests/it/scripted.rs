@@ -218,6 +218,23 @@ fn a_script_is_read_strictly() {
     assert!(Script::load("/nowhere/script.toml".as_ref()).is_err());
 }
 
+#[tokio::test]
+async fn the_example_script_runs() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/mend.toml");
+    let script = Script::load(path.as_ref()).unwrap();
+    let provider = Scripted::new(script).without_pauses();
+    let mut request = request("coder");
+    request.tools.push(ToolSpec { name: "edit".into(), ..request.tools[0].clone() });
+    let first = complete(&provider, &request).await.unwrap();
+    request = after(request, &first, "FAIL");
+    let limited = complete(&provider, &request).await.unwrap_err();
+    assert_eq!(limited.kind(), ErrorKind::RateLimited);
+    request.attempt = 1;
+    let second = complete(&provider, &request).await.unwrap();
+    let last = complete(&provider, &after(request, &second, "edited")).await.unwrap();
+    assert_eq!(last.text(), "Done: the sum is right again.");
+}
+
 fn lines(ledger: &Ledger) -> Vec<Value> {
     let text = std::fs::read_to_string(ledger.path()).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

@@ -125,13 +125,13 @@ impl Engine {
         for (key, open) in opens {
             match open {
                 OpenWait::Event { topic, signal: false, .. } => {
-                    self.delete_waiter(id, &topic, &key)
+                    self.delete_waiter(id, &topic, &key);
                 }
                 OpenWait::Approval { id: approval, .. } => {
                     self.withdraw(id, approval, ApprovalState::Withdrawn, store)?;
                 }
                 OpenWait::Child { run, .. } => {
-                    self.cancel_child(id, run, cancel_reason("its parent has ended"), store)?;
+                    self.cancel_child(id, run, &cancel_reason("its parent has ended"), store)?;
                 }
                 _ => {}
             }
@@ -144,7 +144,7 @@ impl Engine {
         &mut self,
         parent: RunId,
         child: RunId,
-        cancel: Cancel,
+        cancel: &Cancel,
         store: &dyn Read,
     ) -> Result<(), Error> {
         let Some(namespace) = self.runs.get(&parent).map(|live| live.run.row.namespace.clone())
@@ -162,7 +162,7 @@ impl Engine {
     pub(crate) fn cancel(
         &mut self,
         id: RunId,
-        cancel: Cancel,
+        cancel: &Cancel,
         store: &dyn Read,
     ) -> Result<(), Error> {
         let now = self.now;
@@ -189,7 +189,7 @@ impl Engine {
         let said = Said { error: Some(cancel.failure()), ..Said::default() };
         self.say(id, Kind::Cancel, StepKey::run(), said);
         for child in children {
-            self.cancel_child(id, child, cancel.clone(), store)?;
+            self.cancel_child(id, child, cancel, store)?;
         }
         let can_run = self.workers.values().any(|w| {
             w.namespace == row.namespace

@@ -44,6 +44,7 @@ struct Line {
 
 /// What stands under a key.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about one key")]
 struct Taken {
     step: bool,
     intent: bool,
@@ -105,10 +106,13 @@ pub(crate) enum Misfit {
 
 impl Journal {
     /// Builds the journal of a run from what the store holds.
-    pub(crate) fn load(run: RunId, head: JournalHead, marks: Vec<RecordMark>) -> Self {
+    pub(crate) fn load(
+        run: RunId,
+        head: &JournalHead,
+        marks: impl IntoIterator<Item = RecordMark>,
+    ) -> Self {
         let mut journal =
             Self { seq: head.seq, bytes: head.bytes, n: head.n, at: head.at, ..Self::default() };
-        journal.marks.reserve(marks.len());
         let mut opened: HashMap<StepKey, usize> = HashMap::new();
         for mark in marks {
             let detail = mark.detail.as_deref().map(serde_json::value::RawValue::get);

@@ -52,7 +52,7 @@ impl Engine {
         if live.run.status.state.is_ended() {
             return Ok(());
         }
-        self.tidy(id, key, &open, &outcome, store)?;
+        self.tidy(id, key, (&open, outcome.result.is_err()), store)?;
         let (value, error) = match outcome.result {
             Ok(value) => (Some(value), None),
             Err(failure) => (None, Some(failure)),
@@ -71,8 +71,7 @@ impl Engine {
         &mut self,
         id: RunId,
         key: &StepKey,
-        open: &OpenWait,
-        outcome: &Outcome,
+        (open, expired): (&OpenWait, bool),
         store: &dyn Read,
     ) -> Result<(), Error> {
         match open {
@@ -89,7 +88,7 @@ impl Engine {
                 if deadline.is_some() {
                     self.delete_timer(id, TimerKind::Deadline, key);
                 }
-                if outcome.result.is_err() {
+                if expired {
                     self.withdraw(id, *approval, ApprovalState::Expired, store)?;
                 }
             }

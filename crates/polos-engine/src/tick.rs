@@ -67,7 +67,7 @@ impl Engine {
         let reason = Some("its time limit has passed".to_owned());
         self.cancel(
             id,
-            Cancel { by: "engine".to_owned(), reason, code: "deadline_exceeded" },
+            &Cancel { by: "engine".to_owned(), reason, code: "deadline_exceeded" },
             store,
         )
     }

@@ -62,7 +62,7 @@ impl Engine {
             return;
         }
         self.now = self.now.max(moment.now);
-        self.ids = Ids::new(Moment { now: self.now, ..moment });
+        self.ids.begin(Moment { now: self.now, ..moment });
         if let Err(fault) = self.dispatch(input, store) {
             self.fault = Some(fault);
         }
@@ -71,17 +71,22 @@ impl Engine {
     fn dispatch(&mut self, input: Input, store: &dyn Read) -> Result<(), Error> {
         match input {
             Input::Connect { connection, namespace, hello } => {
-                self.connect(connection, &namespace, &hello, store)
+                self.connect(connection, &namespace, &hello);
+                Ok(())
             }
             Input::Frame { connection, frame } => self.frame(connection, frame, store),
             Input::Blob { connection, run, hash, text } => {
-                self.store_blob(connection, run, hash, text)
+                self.store_blob(connection, run, (hash, text));
+                Ok(())
             }
             Input::Disconnect { connection } => {
                 self.disconnect(connection);
                 Ok(())
             }
-            Input::WorkerDead { worker } => self.worker_dead(worker, store),
+            Input::WorkerDead { worker } => {
+                self.worker_dead(worker);
+                Ok(())
+            }
             Input::Request { id, namespace, principal, request } => {
                 let outcome = self.request(&namespace, &principal, request, store);
                 self.seal(&namespace);

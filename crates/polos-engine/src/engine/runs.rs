@@ -36,7 +36,7 @@ impl Engine {
         let Some(run) = store.run(namespace, id)? else { return Ok(None) };
         let head = store.journal_head(namespace, id, run.status.assignment)?;
         let marks = if head.seq == 0 { Vec::new() } else { store.journal_marks(namespace, id)? };
-        Ok(Some(Live::new(run, Journal::load(id, head, marks))))
+        Ok(Some(Live::new(run, Journal::load(id, &head, marks))))
     }
 
     /// Brings a run into memory. False if there is none in this namespace.

@@ -1,14 +1,13 @@
 //! `hello`: a worker comes, or comes back with the runs that it still holds.
 
 use crate::engine::Engine;
-use crate::error::Error;
 use crate::input::ConnectionId;
 use crate::output::Output;
 use crate::worker::Worker;
 use polos_protocol::frame::{Fatal, FromServer, Hello, Kept, Previous, VERSIONS, Welcome};
 use polos_protocol::{Definition, Kind, Millis, Namespace, RunId, WorkerId, limits};
+use polos_store::Change;
 use polos_store::row::QueueRow;
-use polos_store::{Change, Read};
 use std::collections::BTreeSet;
 
 impl Engine {
@@ -17,12 +16,11 @@ impl Engine {
         connection: ConnectionId,
         namespace: &Namespace,
         hello: &Hello,
-        _store: &dyn Read,
-    ) -> Result<(), Error> {
+    ) {
         if let Err(fatal) = self.admit(namespace, hello) {
             self.output(Output::Send(connection, FromServer::Error(fatal)));
             self.close_connection(connection);
-            return Ok(());
+            return;
         }
         let id = hello.worker;
         let build_seen_ms = self.note_build(&hello.build);
@@ -45,7 +43,6 @@ impl Engine {
         self.send(id, FromServer::Welcome(self.welcome(namespace, kept)));
         self.schedule.reopen_all();
         self.seal(namespace);
-        Ok(())
     }
 
     fn admit(&self, namespace: &Namespace, hello: &Hello) -> Result<(), Fatal> {

@@ -2,7 +2,6 @@
 //! known to be dead has nothing.
 
 use crate::engine::Engine;
-use crate::error::Error;
 use crate::input::ConnectionId;
 use crate::live::Phase;
 use crate::output::Output;
@@ -10,7 +9,6 @@ use crate::worker::Worker;
 use polos_protocol::failure::codes;
 use polos_protocol::frame::{Empty, FromServer, Previous};
 use polos_protocol::{Blocked, Millis, RunId, WorkerId};
-use polos_store::Read;
 
 /// So many deaths without progress put a run on trial, alone on its worker.
 const DEATHS_BEFORE_TRIAL: u32 = 2;
@@ -29,9 +27,8 @@ impl Engine {
     }
 
     /// A worker's process is gone: its runs go elsewhere at once.
-    pub(crate) fn worker_dead(&mut self, id: WorkerId, _store: &dyn Read) -> Result<(), Error> {
+    pub(crate) fn worker_dead(&mut self, id: WorkerId) {
         self.lose(id, true);
-        Ok(())
     }
 
     /// When a worker is to be looked at: pinged, given up, or let off its mute.

@@ -118,15 +118,12 @@ impl Engine {
 
     /// The id of the child that stands under a key: attached ones stand open, detached ones derive.
     fn opened_child(&self, id: RunId, key: &StepKey) -> Option<RunId> {
-        match self.opened(id, key) {
-            Some(OpenWait::Child { run, .. }) => Some(*run),
-            _ => {
-                let earlier = self.runs.get(&id)?.journal.earlier_opens(key).saturating_sub(1);
-                let name =
-                    if earlier == 0 { key.as_str().to_owned() } else { format!("{key}@{earlier}") };
-                Some(RunId::derived(id.bytes(), &name))
-            }
+        if let Some(OpenWait::Child { run, .. }) = self.opened(id, key) {
+            return Some(*run);
         }
+        let earlier = self.runs.get(&id)?.journal.earlier_opens(key).saturating_sub(1);
+        let name = if earlier == 0 { key.as_str().to_owned() } else { format!("{key}@{earlier}") };
+        Some(RunId::derived(id.bytes(), &name))
     }
 
     fn insert_child(
@@ -283,7 +280,7 @@ impl Engine {
                 OpenWait::Child { run, .. } => self.cancel_child(
                     id,
                     run,
-                    cancel_reason("its parent's race was won by another branch"),
+                    &cancel_reason("its parent's race was won by another branch"),
                     store,
                 )?,
                 OpenWait::Approval { id: approval, deadline, .. } => {

@@ -8,6 +8,7 @@ use polos_protocol::frame::{FromServer, ParkRequest, Previous, RunRef};
 use polos_protocol::{RunId, State, StepKey, Wait, WorkerId};
 use polos_store::Change;
 use polos_store::row::{TimerKind, TimerRow};
+use std::fmt::Write;
 
 impl Engine {
     pub(super) fn park_request(&mut self, worker: WorkerId, request: ParkRequest) {
@@ -82,7 +83,7 @@ impl Engine {
             text = format!("waits for {}", parts.join(" and "));
         }
         if more > 0 {
-            text.push_str(&format!(", and {more} more"));
+            let _ = write!(text, ", and {more} more");
         }
         text
     }

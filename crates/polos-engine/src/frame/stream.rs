@@ -50,17 +50,15 @@ impl Engine {
         &mut self,
         connection: ConnectionId,
         run: RunId,
-        hash: Arc<str>,
-        text: Arc<str>,
-    ) -> Result<(), Error> {
-        let Some(worker) = self.connections.get(&connection).copied() else { return Ok(()) };
+        (hash, text): (Arc<str>, Arc<str>),
+    ) {
+        let Some(worker) = self.connections.get(&connection).copied() else { return };
         let Some(namespace) = self.workers.get(&worker).map(|worker| worker.namespace.clone())
         else {
-            return Ok(());
+            return;
         };
         self.change(Change::PutBlob { hash: hash.clone(), text, run });
         self.seal(&namespace);
         self.send(worker, FromServer::Stored(Stored { hash }));
-        Ok(())
     }
 }

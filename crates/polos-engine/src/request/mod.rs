@@ -89,7 +89,7 @@ impl Engine {
         }
         match verb {
             Verb::Cancel(request) => self.cancel_run(caller, id, request, store),
-            Verb::Kill(request) => self.kill(caller, id, request, store),
+            Verb::Kill(request) => self.kill(caller, id, &request, store),
             Verb::Resume(request) => self.resume(caller, id, &request, store),
             Verb::Retry(request) => self.retry(caller, id, request, store),
             Verb::Fork(request) => self.fork(caller, id, request, store),

@@ -64,7 +64,8 @@ impl Engine {
 
     /// Appends a reset.
     pub(super) fn reset(&mut self, id: RunId, detail: ResetDetail) {
-        let said = Said { reset: Some(detail.clone()), ..Said::detail(&detail) };
+        let said = Said::detail(&detail);
+        let said = Said { reset: Some(detail), ..said };
         self.say(id, Kind::Reset, StepKey::run(), said);
     }
 

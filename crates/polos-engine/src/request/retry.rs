@@ -49,40 +49,32 @@ impl Engine {
             let hint = format!("if that is what you want, add `--again {step}`");
             return Err(Error::new(Class::Conflict, "once_in_range", message, hint));
         }
-        self.retry_from(caller, id, &key, (from_seq, request.again, request.new_keys), store)?;
+        self.stop_where_it_is(id);
+        self.drop_opened_from(id, from_seq, store)?;
+        let detail = ResetDetail {
+            from_seq,
+            from_key: key.clone(),
+            only: false,
+            again: request.again,
+            key_generation: self.runs[&id].run.status.key_generation + u32::from(request.new_keys),
+            by: caller.principal.to_owned(),
+        };
+        self.begin_again(id, detail);
         Ok(self.done(id, format!("it does `{key}` and all that follows again")))
     }
 
-    fn retry_from(
-        &mut self,
-        caller: Caller<'_>,
-        id: RunId,
-        key: &StepKey,
-        (from_seq, again, new_keys): (u64, Vec<StepKey>, bool),
-        store: &dyn Read,
-    ) -> Result<(), Error> {
-        self.stop_where_it_is(id);
-        self.drop_opened_from(id, from_seq, store)?;
-        let Some(live) = self.runs.get_mut(&id) else { return Ok(()) };
+    fn begin_again(&mut self, id: RunId, detail: ResetDetail) {
+        let Some(live) = self.runs.get_mut(&id) else { return };
         let status = &mut live.run.status;
-        status.key_generation += u32::from(new_keys);
+        status.key_generation = detail.key_generation;
         status.blocked = None;
         status.error = None;
         status.failed_step = None;
         status.ended_ms = None;
         status.output = None;
         status.deaths = 0;
-        let detail = ResetDetail {
-            from_seq,
-            from_key: key.clone(),
-            only: false,
-            again,
-            key_generation: status.key_generation,
-            by: caller.principal.to_owned(),
-        };
         self.reset(id, detail);
         self.make_ready(id);
-        Ok(())
     }
 
     /// Takes a run from its worker, its lane or its wait.
@@ -119,7 +111,7 @@ impl Engine {
                     self.cancel_child(
                         id,
                         run,
-                        cancel_reason("its parent was retried from before it"),
+                        &cancel_reason("its parent was retried from before it"),
                         store,
                     )?;
                 }
@@ -127,7 +119,7 @@ impl Engine {
                     self.withdraw(id, approval, ApprovalState::Withdrawn, store)?;
                 }
                 OpenWait::Event { topic, signal: false, .. } => {
-                    self.delete_waiter(id, &topic, &key)
+                    self.delete_waiter(id, &topic, &key);
                 }
                 _ => {}
             }

@@ -34,7 +34,7 @@ impl Engine {
         if let Some(key) = &request.key {
             let known = self.overlay.start_key(caller.namespace, &request.workflow, key, store)?;
             if let Some(id) = known {
-                return self.started_before(caller, id, &input, key, store);
+                return self.started_before(caller, id, (&input, key), store);
             }
         }
         let id = self.new_run(caller, request, input, None);
@@ -88,8 +88,7 @@ impl Engine {
         &mut self,
         caller: Caller<'_>,
         id: RunId,
-        input: &Value,
-        key: &str,
+        (input, key): (&Value, &str),
         store: &dyn Read,
     ) -> Result<StartResponse, Error> {
         if !self.bring(caller.namespace, id, store)? {

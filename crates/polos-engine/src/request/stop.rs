@@ -28,7 +28,7 @@ impl Engine {
         }
         let cancel =
             Cancel { by: caller.principal.to_owned(), reason: request.reason, code: "cancelled" };
-        self.cancel(id, cancel, store)?;
+        self.cancel(id, &cancel, store)?;
         Ok(self.done(id, "the cancellation is raised at its next await; cleanup may run"))
     }
 
@@ -36,7 +36,7 @@ impl Engine {
         &mut self,
         caller: Caller<'_>,
         id: RunId,
-        request: CancelRequest,
+        request: &CancelRequest,
         store: &dyn Read,
     ) -> Result<VerbResponse, Error> {
         let status = &self.runs[&id].run.status;
@@ -60,7 +60,7 @@ impl Engine {
             if self.bring(caller.namespace, child, store)?
                 && !self.runs[&child].run.status.state.is_ended()
             {
-                self.kill(caller, child, request.clone(), store)?;
+                self.kill(caller, child, request, store)?;
             }
         }
         self.finish(id, End::Cancelled, store)?;

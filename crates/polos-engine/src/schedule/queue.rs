@@ -42,11 +42,6 @@ impl Queue {
         &self.config
     }
 
-    /// How many runs are ready.
-    pub(crate) fn ready(&self) -> u64 {
-        self.ready
-    }
-
     /// How many runs hold a slot.
     pub(crate) fn held(&self) -> usize {
         self.holders.len()
@@ -54,11 +49,6 @@ impl Queue {
 
     pub(crate) fn holds(&self, run: RunId) -> bool {
         self.holders.contains_key(&run)
-    }
-
-    /// The runs that hold a slot.
-    pub(crate) fn holders(&self) -> impl Iterator<Item = RunId> + '_ {
-        self.holders.keys().copied()
     }
 
     /// True if a run of this concurrency key could have a slot now.
@@ -305,7 +295,7 @@ mod tests {
         assert_eq!(place_all(&mut queue), vec![run(7)]);
         queue.free(run(1));
         assert_eq!(place_all(&mut queue), vec![run(2)]);
-        assert_eq!(queue.ready(), 2);
+        assert_eq!(queue.ready, 2);
     }
 
     #[test]

@@ -1,1 +1,3 @@
 //! A seeded simulation of engine, workers and store.
+
+pub mod store;

@@ -52,19 +52,17 @@ impl Request {
         self.messages.iter().filter(|message| message.role == Role::Assistant).count()
     }
 
-    /// Checks what every provider would refuse: no message, an assistant turn at the end, a tool
-    /// call without its result in the very next turn, a result without its call, two tools of one
-    /// name.
+    /// Checks what every provider would refuse: no message, a tool call without its result in the
+    /// very next turn, a result without its call, two tools of one name.
+    ///
+    /// An assistant turn may stand last: a paused turn ([`crate::StopReason::PauseTurn`]) goes on
+    /// that way.
     pub fn validate(&self) -> Result<(), Error> {
         if self.model.is_empty() {
             return Err(Error::invalid("the request names no model"));
         }
-        match self.messages.last() {
-            None => return Err(Error::invalid("the request has no messages")),
-            Some(last) if last.role == Role::Assistant => {
-                return Err(Error::invalid("the request ends with an assistant message"));
-            }
-            Some(_) => {}
+        if self.messages.is_empty() {
+            return Err(Error::invalid("the request has no messages"));
         }
         self.validate_tools()?;
         self.validate_results()
@@ -102,7 +100,10 @@ impl Request {
                 )));
             }
         }
-        Ok(())
+        match open.first() {
+            Some(id) => Err(Error::invalid(format!("tool call `{id}` at the end has no result"))),
+            None => Ok(()),
+        }
     }
 }
 

@@ -325,3 +325,45 @@ fn read<'a, T: Deserialize<'a>>(data: &'a str) -> Result<T, Error> {
     serde_json::from_str(data)
         .map_err(|error| Error::protocol(format!("an event cannot be read: {error}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const EVENTS: [&str; 8] = [
+        r#"{"type":"message_start","message":{"id":"m","model":"x","usage":{"input_tokens":1}}}"#,
+        r#"{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":""}}"#,
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"s"}}"#,
+        r#"{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"a","name":"t","input":{}}}"#,
+        r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"a\":1}"}}"#,
+        r#"{"type":"content_block_stop","index":1}"#,
+        r#"{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":5}}"#,
+        r#"{"type":"message_stop"}"#,
+    ];
+
+    proptest! {
+        /// Events in any order, some of them damaged: an answer or an error, never a panic, and
+        /// never an answer without its beginning and its end.
+        #[test]
+        fn hostile_streams_end_in_an_answer_or_an_error(
+            picks in proptest::collection::vec((0..EVENTS.len(), proptest::option::weighted(0.2, (any::<prop::sample::Index>(), any::<char>()))), 0..16),
+        ) {
+            let mut decoder = Decoder::default();
+            for (pick, damage) in picks {
+                let mut text: Vec<char> = EVENTS[pick].chars().collect();
+                if let Some((at, with)) = damage {
+                    let at = at.index(text.len());
+                    text[at] = with;
+                }
+                let text: String = text.into_iter().collect();
+                if decoder.event(&text, &mut |_| ()).is_err() {
+                    return Ok(());
+                }
+            }
+            let is_whole = decoder.started.is_some() && decoder.stop.is_some();
+            prop_assert_eq!(decoder.finish(None, "hash").is_ok(), is_whole);
+        }
+    }
+}

@@ -96,7 +96,6 @@ impl Http {
             Err(_) => Err(SendError::Late),
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) if self.answered.load(Ordering::Relaxed) && cause::is_stale(&error) => {
-                self.answered.store(false, Ordering::Relaxed);
                 Err(SendError::Stale)
             }
             Ok(Err(error)) => Err(SendError::Failed(error)),

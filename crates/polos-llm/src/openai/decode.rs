@@ -232,3 +232,50 @@ fn tool_uses(calls: Vec<Call>, reply: &str) -> Result<Vec<Block>, Error> {
     }
     Ok(blocks)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const CHUNKS: [&str; 7] = [
+        r#"{"id":"c","model":"x","choices":[{"index":0,"delta":{"role":"assistant","content":null}}]}"#,
+        r#"{"choices":[{"delta":{"content":"text","reasoning_content":"hm"}}]}"#,
+        r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"t","arguments":"{\"a\""}}]}}]}"#,
+        r#"{"choices":[{"delta":{"tool_calls":[{"index":1,"function":{"name":"u","arguments":{"b":1}}}]}}]}"#,
+        r#"{"choices":[{"delta":{"tool_calls":[{"function":{"arguments":":1}"}}]}}]}"#,
+        r#"{"choices":[{"delta":{},"finish_reason":"tool_calls"}]}"#,
+        r#"{"choices":[],"usage":{"prompt_tokens":3,"prompt_tokens_details":{"cached_tokens":9}}}"#,
+    ];
+
+    proptest! {
+        /// Chunks in any order, some of them damaged: an answer whose tool calls all have a name,
+        /// an id of their own and an object to work on, or an error; never a panic.
+        #[test]
+        fn hostile_streams_end_in_an_answer_or_an_error(
+            picks in proptest::collection::vec((0..CHUNKS.len(), proptest::option::weighted(0.2, (any::<prop::sample::Index>(), any::<char>()))), 0..16),
+        ) {
+            let mut decoder = Decoder::new("hash");
+            for (pick, damage) in picks {
+                let mut text: Vec<char> = CHUNKS[pick].chars().collect();
+                if let Some((at, with)) = damage {
+                    let at = at.index(text.len());
+                    text[at] = with;
+                }
+                let text: String = text.into_iter().collect();
+                if decoder.event(&text, &mut |_| ()).is_err() {
+                    return Ok(());
+                }
+            }
+            let mut ids = Vec::new();
+            for block in decoder.finish(None).map(|response| response.content).unwrap_or_default() {
+                if let Block::ToolUse { id, name, input, .. } = block {
+                    prop_assert!(!name.is_empty() && !id.is_empty() && !ids.contains(&id));
+                    prop_assert!(input.value().is_object());
+                    ids.push(id);
+                }
+            }
+        }
+    }
+}

@@ -200,7 +200,7 @@ fn requests_that_every_provider_refuses_are_refused_here() {
     let cases = [
         (Request::default(), "the request names no model"),
         (with(vec![]), "the request has no messages"),
-        (with(vec![Message::user("a"), call()]), "the request ends with an assistant message"),
+        (with(vec![Message::user("a"), call()]), "tool call `a` at the end has no result"),
         (
             with(vec![Message::user("a"), call(), Message::user("b")]),
             "tool call `a` has no result in message 2",
@@ -230,6 +230,18 @@ fn requests_that_every_provider_refuses_are_refused_here() {
         let error = anthropic().prepare(&request).unwrap_err();
         assert_eq!((error.kind(), error.message()), (ErrorKind::InvalidRequest, expected));
     }
+}
+
+#[test]
+fn a_paused_turn_is_sent_back_as_it_is() {
+    let mut request = full();
+    let search = r#"{"type":"server_tool_use","id":"s","name":"web_search","input":{}}"#;
+    let paused = vec![Block::Other { json: Json::parse(search).unwrap() }];
+    request.messages.push(Message::assistant(paused));
+    assert!(
+        body(&anthropic(), &request)
+            .contains(&format!(r#"{{"role":"assistant","content":[{search}]}}]"#))
+    );
 }
 
 #[test]
@@ -303,11 +315,12 @@ proptest! {
         let mut request = Request { tools: vec![tool("read")], ..full() };
         request.messages = vec![Message::user("go")];
         request.system = vec!["x".repeat(4_000).into()];
+        let providers: [Box<dyn Provider>; 2] = [Box::new(anthropic()), Box::new(openai())];
         let mut before = [Vec::new(), Vec::new()];
         for (says, hears) in turns {
             request.messages.push(Message::assistant(says));
             request.messages.push(Message::tool_results(hears));
-            for (provider, before) in [&anthropic() as &dyn Provider, &openai()].into_iter().zip(&mut before) {
+            for (provider, before) in providers.iter().map(AsRef::as_ref).zip(&mut before) {
                 let written = body(provider, &request);
                 prop_assert!(written.matches(MARKER).count() <= 4);
                 prop_assert!(serde_json::from_str::<Value>(&written).is_ok());

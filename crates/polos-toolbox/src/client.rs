@@ -4,7 +4,10 @@
 //! runtime gives [`Client::send`] a callback that feeds a channel of its own.
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -90,6 +93,13 @@ impl Client {
         Ok(Self { shared, outgoing, welcome: Arc::new(welcome) })
     }
 
+    /// Connects to the socket of a toolbox that serves already.
+    pub fn connect_unix(path: &Path, peer: &str) -> Result<Self, Error> {
+        let socket = UnixStream::connect(path).map_err(|error| Error::Lost(error.to_string()))?;
+        let reader = socket.try_clone().map_err(|error| Error::Lost(error.to_string()))?;
+        Self::connect(reader, ClosesSocket(socket), peer)
+    }
+
     /// What the toolbox said of itself.
     pub fn welcome(&self) -> &Welcome {
         &self.welcome
@@ -144,6 +154,26 @@ impl Client {
     /// Why the connection is gone, when it is.
     pub fn lost(&self) -> Option<String> {
         self.shared.lock().lost.clone()
+    }
+}
+
+/// The writing half of a socket: ends the connection when it is dropped, whoever else reads it.
+struct ClosesSocket(UnixStream);
+
+impl Write for ClosesSocket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Drop for ClosesSocket {
+    fn drop(&mut self) {
+        // It may be closed already.
+        let _ = self.0.shutdown(Shutdown::Both);
     }
 }
 

@@ -9,7 +9,7 @@ mod request;
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, Permissions};
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -31,6 +31,8 @@ use crate::record;
 pub const GRACE_DEFAULT: Duration = Duration::from_mins(10);
 /// Workers connected at a time.
 const CONNECTIONS_MAX: usize = 16;
+/// Bytes passed on at a time.
+const RELAY_BYTES: usize = 64 * 1024;
 /// The socket's name in the state directory.
 const SOCKET: &str = "toolbox.sock";
 
@@ -103,16 +105,29 @@ pub fn serve(options: Options) -> Result<(), Error> {
 /// Connects standard input and output to the toolbox that serves under a state directory.
 pub fn attach(state: &Path) -> io::Result<()> {
     let socket = UnixStream::connect(state.join(SOCKET))?;
-    let mut to_toolbox = socket.try_clone()?;
+    // Not `Stdin` and `Stdout`, which hold back what they have.
+    let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let to_toolbox = socket.try_clone()?;
     thread::spawn(move || {
         // Whether it ended or failed, nothing more will come from there.
-        let _ = io::copy(&mut io::stdin().lock(), &mut to_toolbox);
+        let _ = relay(stdin, &to_toolbox);
         let _ = to_toolbox.shutdown(std::net::Shutdown::Write);
     });
-    let mut from_toolbox = socket;
-    // Not `Stdout`, which gathers lines.
-    let mut stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-    io::copy(&mut from_toolbox, &mut stdout).map(drop)
+    relay(socket, stdout)
+}
+
+/// Passes bytes on as soon as they come.
+fn relay(mut from: impl Read, mut to: impl Write) -> io::Result<()> {
+    let mut buffer = vec![0; RELAY_BYTES];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => to.write_all(&buffer[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Makes the state directory and locks it; it is ours for as long as the file is open.

@@ -1,0 +1,207 @@
+//! What a user configures: the same names in every SDK and in agent files.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::policy::{self, ExecPolicy, FileApproval, FilePolicy, Security};
+
+/// Paths beneath the workspace that the host's own programs would execute.
+pub const PROTECTED: [&str; 2] = [".git/hooks", ".git/config"];
+
+/// The sandbox tools of an agent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ToolsConfig {
+    pub env: Environment,
+    pub local: LocalConfig,
+    /// Kept as it is: the docker environment is not in this build.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub docker: Option<serde_json::Value>,
+    /// Kept as it is: the E2B environment is not in this build.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub e2b: Option<serde_json::Value>,
+    pub exec: ExecConfig,
+    pub files: FilesConfig,
+    pub scope: Scope,
+}
+
+impl ToolsConfig {
+    /// The policy for commands; `local` asks unless told otherwise.
+    pub fn exec_policy(&self) -> Result<ExecPolicy, policy::Error> {
+        let default = match self.env {
+            Environment::Local if self.exec.allowlist.is_empty() => Security::Ask,
+            Environment::Local => Security::Allowlist,
+            Environment::Docker | Environment::E2b => Security::Full,
+        };
+        let policy = ExecPolicy::new(self.exec.security.unwrap_or(default), &self.exec.allowlist)?;
+        Ok(policy.allow_env(&self.exec.env_allowlist))
+    }
+
+    /// The policy for files.
+    pub fn file_policy(&self) -> FilePolicy {
+        FilePolicy {
+            approval: self.files.approval,
+            read_paths: self.files.read_paths.clone(),
+            write_paths: self.files.write_paths.clone(),
+            protected: self.local.protected.clone(),
+        }
+    }
+}
+
+/// Where the box is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Environment {
+    #[default]
+    Local,
+    Docker,
+    E2b,
+}
+
+/// To whom a box belongs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    #[default]
+    Run,
+    Session,
+    /// Every run that says this name shares the box.
+    Named(String),
+}
+
+/// The exec tool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExecConfig {
+    /// Absent: `allowlist` if there is one, otherwise what suits the environment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security: Option<Security>,
+    pub allowlist: Vec<String>,
+    /// Variables that the model may set without a question.
+    pub env_allowlist: Vec<String>,
+    /// In seconds.
+    pub timeout: u64,
+}
+
+impl Default for ExecConfig {
+    fn default() -> Self {
+        Self { security: None, allowlist: Vec::new(), env_allowlist: Vec::new(), timeout: 120 }
+    }
+}
+
+/// The file tools.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FilesConfig {
+    pub approval: FileApproval,
+    /// Absolute paths outside the workspace, such as a toolchain.
+    pub read_paths: Vec<String>,
+    pub write_paths: Vec<String>,
+}
+
+/// The local environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LocalConfig {
+    pub isolation: Isolation,
+    pub network: Network,
+    pub limits: Limits,
+    /// The user that commands run as when the worker is root; the workspace's owner if absent,
+    /// `nobody` (65534) if that is root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// Paths beneath the workspace that are read-only in the box.
+    pub protected: Vec<String>,
+    /// Variables of every command, besides the few that are always set.
+    pub env: BTreeMap<String, String>,
+    /// How long a box outlives its worker, in seconds.
+    pub grace: u64,
+}
+
+impl Default for LocalConfig {
+    fn default() -> Self {
+        Self {
+            isolation: Isolation::default(),
+            network: Network::default(),
+            limits: Limits::default(),
+            uid: None,
+            protected: PROTECTED.map(str::to_owned).to_vec(),
+            env: BTreeMap::new(),
+            grace: 600,
+        }
+    }
+}
+
+/// The isolation below which a box is refused.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// Namespaces, Landlock and seccomp.
+    Strict,
+    /// At least Landlock and seccomp; namespaces where the kernel lets us.
+    #[default]
+    Standard,
+    /// No isolation at all: commands run as the worker's user, on the host.
+    None,
+}
+
+/// What of the network a box sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// Nothing; only Unix sockets can be made.
+    #[default]
+    None,
+    /// A loopback interface of the box's own.
+    Loopback,
+    /// The host's network.
+    Full,
+}
+
+/// Limits of a box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    pub processes: u64,
+    pub memory_bytes: u64,
+    /// Thousandths of a processor.
+    pub cpu_milli: u64,
+    pub open_files: u64,
+    /// The largest file that can be written.
+    pub file_bytes: u64,
+    /// The size of `/tmp`.
+    pub tmp_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            processes: 256,
+            memory_bytes: 1 << 30,
+            cpu_milli: 1000,
+            open_files: 1024,
+            file_bytes: 1 << 30,
+            tmp_bytes: 256 << 20,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_follow_the_environment() {
+        let parse = |text: &str| serde_json::from_str::<ToolsConfig>(text).unwrap();
+        let security = |text: &str| parse(text).exec_policy().unwrap().security();
+        assert_eq!(security("{}"), Security::Ask);
+        assert_eq!(security(r#"{"exec": {"allowlist": ["ls *"]}}"#), Security::Allowlist);
+        assert_eq!(security(r#"{"env": "docker"}"#), Security::Full);
+        assert_eq!(security(r#"{"exec": {"security": "deny"}}"#), Security::Deny);
+        assert_eq!(parse("{}").file_policy().approval, FileApproval::Writes);
+        assert!(parse(r#"{"exec": {"allowlist": ["a | b"]}}"#).exec_policy().is_err());
+        assert!(serde_json::from_str::<ToolsConfig>(r#"{"exce": {}}"#).is_err());
+        assert_eq!(parse(r#"{"scope": {"named": "team"}}"#).scope, Scope::Named("team".to_owned()));
+    }
+}

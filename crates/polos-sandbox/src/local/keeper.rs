@@ -1,0 +1,384 @@
+//! The keeper: on the host, one for each box. It prepares, clones, waits, and clears away.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::pipe::PipeFlags;
+use rustix::process::{Pid, Signal, WaitOptions};
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Isolation, Network};
+
+use super::cgroup::Groups;
+use super::enter::{self, Inheritance};
+use super::ids::Ids;
+use super::order::{Bind, GuardKind, Order};
+use super::report::Report;
+use super::{init, mounts, order, sys, view};
+
+/// What the keeper says to the worker, in one line, before the toolbox has the connection.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Announcement {
+    Ready(Alive),
+    /// Another keeper holds the box.
+    Taken,
+    Refused {
+        message: String,
+    },
+}
+
+/// What is known of a living box; persisted as `box.json` in its folder.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Alive {
+    pub(crate) version: u32,
+    pub(crate) keeper: Process,
+    /// The first process of the box, seen from the host.
+    pub(crate) first: Process,
+    pub(crate) report: Report,
+    /// The form of the order, to tell whether another worker wants the same box.
+    pub(crate) order_sha256: String,
+}
+
+/// A process that cannot be mistaken for a later one with the same number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Process {
+    pub(crate) pid: i32,
+    /// When it was started, in ticks since boot.
+    pub(crate) started: u64,
+}
+
+/// The hidden subcommand: the keeper itself, or a process within a box.
+pub(crate) fn main(arguments: &[String]) -> ExitCode {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        [] => return keep(),
+        ["init", options] => init::serve(options).map(|()| ExitCode::SUCCESS),
+        ["supervise"] => init::supervise(),
+        _ => Err("this subcommand is for the sandbox's own use".to_owned()),
+    };
+    done.unwrap_or_else(|message| {
+        // Nobody may be there to read it.
+        let _ = writeln!(io::stderr(), "{message}");
+        ExitCode::FAILURE
+    })
+}
+
+fn keep() -> ExitCode {
+    let mut input = match stdin_file() {
+        Ok(file) => file,
+        Err(error) => return refuse(&error.to_string()),
+    };
+    match order::read_sealed(&mut input)
+        .map_err(|error| error.to_string())
+        .and_then(|order| run(&order))
+    {
+        Ok(code) => code,
+        Err(message) => refuse(&message),
+    }
+}
+
+fn stdin_file() -> io::Result<File> {
+    Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?))
+}
+
+fn refuse(message: &str) -> ExitCode {
+    let _ = announce(&Announcement::Refused { message: message.to_owned() });
+    ExitCode::FAILURE
+}
+
+fn announce(announcement: &Announcement) -> io::Result<()> {
+    let mut line = serde_json::to_vec(announcement)?;
+    line.push(b'\n');
+    let mut stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    stdout.write_all(&line)
+}
+
+/// What a first process that lives has said, and its number.
+struct Born {
+    pid: Pid,
+    report: Report,
+}
+
+fn run(order: &Order) -> Result<ExitCode, String> {
+    // A terminal's signals are the worker's business; the box may outlive it.
+    let _ = rustix::process::setsid();
+    let Some(_lock) = claim(&order.folder).map_err(|error| error.to_string())? else {
+        announce(&Announcement::Taken).map_err(|error| error.to_string())?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let ids = Ids::choose(&order.workspace, order.uid)
+        .map_err(|error| format!("the workspace `{}`: {error}", order.workspace.display()))?;
+    enter::make_folders(order, &ids)
+        .map_err(|error| format!("the box's folder `{}`: {error}", order.folder.display()))?;
+    let made = make_missing(order).map_err(|error| error.to_string())?;
+    let mut groups = if order.isolation == Isolation::None {
+        Groups::default()
+    } else {
+        Groups::make(&order.id, &order.limits)
+    };
+    let outcome = start(order, &ids, &mut groups).and_then(|born| {
+        publish(order, &born).map_err(|error| error.to_string())?;
+        wait(born.pid);
+        Ok(ExitCode::SUCCESS)
+    });
+    groups.remove();
+    made.iter().for_each(|path| drop(fs::remove_file(path)));
+    let _ = fs::remove_file(order.folder.join("box.json"));
+    outcome
+}
+
+/// Takes the box for this keeper, for as long as the file is open.
+fn claim(folder: &Path) -> io::Result<Option<File>> {
+    let lock =
+        File::options().create(true).append(true).mode(0o600).open(folder.join("keeper.lock"))?;
+    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(lock)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Tries the best isolation, and what is still allowed where the kernel refuses it.
+fn start(order: &Order, ids: &Ids, groups: &mut Groups) -> Result<Born, String> {
+    if order.isolation == Isolation::None {
+        return start_one(order, ids, groups, false);
+    }
+    let refusal = match start_one(order, ids, groups, true) {
+        Ok(born) => return Ok(born),
+        Err(refusal) => refusal,
+    };
+    let doctor = "hint: `polos doctor` says what this machine offers; \
+                  `isolation = \"none\"` runs without any isolation";
+    if order.isolation == Isolation::Strict {
+        return Err(format!("a box with its own namespaces cannot be made: {refusal}\n{doctor}"));
+    }
+    let mut born = start_one(order, ids, groups, false).map_err(|second| {
+        format!(
+            "a box cannot be made with namespaces ({refusal}) nor without them ({second})\n{doctor}"
+        )
+    })?;
+    born.report.notes.push(format!("no namespaces: {refusal}"));
+    Ok(born)
+}
+
+fn start_one(
+    order: &Order,
+    ids: &Ids,
+    groups: &mut Groups,
+    namespaces: bool,
+) -> Result<Born, String> {
+    let io_error = |error: io::Error| error.to_string();
+    let (go_read, go_write) = pipe().map_err(io_error)?;
+    let (tell_read, tell_write) = pipe().map_err(io_error)?;
+    let trees = if namespaces && ids.caller_is_root {
+        Some(view::gather(order, ids).map_err(|failure| failure.to_string())?)
+    } else {
+        None
+    };
+    let program = enter::open_program().map_err(io_error)?;
+    let clone = if namespaces { namespace_flags(order.network) } else { 0 };
+    let Some(pid) = sys::clone_process(clone).map_err(|error| format!("clone: {error}"))? else {
+        drop((go_write, tell_read));
+        let inheritance = Inheritance {
+            ids: *ids,
+            namespaces,
+            trees,
+            program,
+            go: go_read,
+            tell: tell_write,
+            groups: groups.held.clone(),
+        };
+        become_box(order, inheritance);
+    };
+    drop((go_read, tell_write, trees));
+    let prepared = if namespaces { ids.write_maps(pid) } else { Ok(()) };
+    groups.add(pid);
+    if let Err(error) = prepared.and_then(|()| (&go_write).write_all(&[1])) {
+        end(pid);
+        return Err(format!("the user's map: {error}"));
+    }
+    listen(tell_read, pid).inspect_err(|_| end(pid))
+}
+
+fn pipe() -> io::Result<(File, File)> {
+    let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+    Ok((read.into(), write.into()))
+}
+
+fn namespace_flags(network: Network) -> i32 {
+    let own_network = if network == Network::Full { 0 } else { libc::CLONE_NEWNET };
+    libc::CLONE_NEWUSER
+        | libc::CLONE_NEWNS
+        | libc::CLONE_NEWPID
+        | libc::CLONE_NEWIPC
+        | libc::CLONE_NEWUTS
+        | libc::CLONE_NEWCGROUP
+        | own_network
+}
+
+/// The child's side: it never comes back.
+fn become_box(order: &Order, inheritance: Inheritance) -> ! {
+    let tell = inheritance.tell.try_clone();
+    let failure = match enter::enter(order, inheritance) {
+        Ok(never) => match never {},
+        Err(failure) => failure.to_string(),
+    };
+    if let Ok(mut tell) = tell {
+        let _ = writeln!(tell, "{}", serde_json::Value::from(failure));
+    }
+    sys::exit_now()
+}
+
+/// Reads what the child says: a report, then its end, or a failure.
+fn listen(tell: File, pid: Pid) -> Result<Born, String> {
+    let mut report = None;
+    for line in BufReader::new(tell).lines() {
+        let line = line.map_err(|error| error.to_string())?;
+        match serde_json::from_str::<serde_json::Value>(&line) {
+            Ok(serde_json::Value::String(failure)) => return Err(failure),
+            Ok(value) => report = serde_json::from_value(value).ok(),
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    let report = report.ok_or("the first process ended before it said anything")?;
+    Ok(Born { pid, report })
+}
+
+/// Tells the worker, and leaves the connection to the box.
+fn publish(order: &Order, born: &Born) -> io::Result<()> {
+    let alive = Alive {
+        version: 1,
+        keeper: Process::of(rustix::process::getpid())?,
+        first: Process::of(born.pid)?,
+        report: born.report.clone(),
+        order_sha256: order.sha256(),
+    };
+    let path = order.folder.join("box.json");
+    let fresh = order.folder.join("box.json.new");
+    fs::write(&fresh, serde_json::to_vec(&alive)?)?;
+    fs::set_permissions(&fresh, fs::Permissions::from_mode(0o600))?;
+    fs::rename(fresh, path)?;
+    announce(&Announcement::Ready(alive))?;
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    Ok(())
+}
+
+/// Waits until the first process has ended, and with it every process of its namespace.
+fn wait(first: Pid) {
+    // Without a namespace, what the first process leaves behind comes to us.
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    loop {
+        match rustix::process::wait(WaitOptions::empty()) {
+            Ok(Some((pid, _))) if pid == first => break,
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(_) => break,
+        }
+    }
+    sweep();
+}
+
+/// Ends what is left beneath this process, until nothing is.
+fn sweep() {
+    while let Ok(children) = fs::read_to_string("/proc/thread-self/children") {
+        let pids = children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok());
+        let pids: Vec<Pid> = pids.filter_map(Pid::from_raw).collect();
+        if pids.is_empty() {
+            return;
+        }
+        pids.into_iter().for_each(end);
+    }
+}
+
+fn end(pid: Pid) {
+    let _ = rustix::process::kill_process(pid, Signal::KILL);
+    let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
+}
+
+/// Makes what guards need to stand on; gives the files to take away at the end.
+fn make_missing(order: &Order) -> io::Result<Vec<std::path::PathBuf>> {
+    let mut made = Vec::new();
+    for bind in &order.binds {
+        for guard in &bind.guards {
+            if let Some(content) = missing_content(&guard.kind)
+                && make_one(bind, &guard.path, content)?
+                && content.is_some()
+            {
+                made.push(bind.source.join(&guard.path));
+            }
+        }
+    }
+    Ok(made)
+}
+
+/// `Some(None)` for a folder, `Some(Some(text))` for a file.
+fn missing_content(kind: &GuardKind) -> Option<Option<&str>> {
+    match kind {
+        GuardKind::Pinned | GuardKind::ReadOnly => None,
+        GuardKind::ReadOnlyFolder => Some(None),
+        GuardKind::ReadOnlyFile { content } => Some(Some(content)),
+    }
+}
+
+/// Makes one thing where nothing is, following no link; it belongs to whoever owns its folder.
+fn make_one(bind: &Bind, path: &Path, content: Option<&str>) -> io::Result<bool> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(false) };
+    let root = mounts::folder(&bind.source)?;
+    let Ok(parent) = mounts::beneath(root.as_fd(), parent) else { return Ok(false) };
+    let owner = rustix::fs::fstat(&parent)?;
+    let made: rustix::io::Result<Option<OwnedFd>> = match content {
+        None => rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)).map(|()| None),
+        Some(_) => {
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW;
+            rustix::fs::openat(&parent, name, flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o644))
+                .map(Some)
+        }
+    };
+    match made {
+        Ok(file) => {
+            if let (Some(file), Some(content)) = (file, content) {
+                File::from(file).write_all(content.as_bytes())?;
+            }
+            if rustix::process::geteuid().is_root() {
+                let uid = Some(rustix::fs::Uid::from_raw(owner.st_uid));
+                let gid = Some(rustix::fs::Gid::from_raw(owner.st_gid));
+                let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+                rustix::fs::chownat(&parent, name, uid, gid, flags)?;
+            }
+            Ok(true)
+        }
+        Err(rustix::io::Errno::EXIST | rustix::io::Errno::NOTDIR) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+impl Process {
+    fn of(pid: Pid) -> io::Result<Self> {
+        let pid = pid.as_raw_nonzero().get();
+        let started = started(pid)?;
+        Ok(Self { pid, started })
+    }
+
+    /// A handle on the process, if it is still the same one.
+    pub(crate) fn open(self) -> Option<OwnedFd> {
+        let pid = Pid::from_raw(self.pid)?;
+        let handle = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()?;
+        // Checked after opening: the number cannot have changed hands since.
+        (started(self.pid).ok()? == self.started).then_some(handle)
+    }
+}
+
+/// The start time of a process: the 22nd field of its status, the 20th after its name.
+fn started(pid: i32) -> io::Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let after_name = stat.rsplit_once(") ").map(|(_, rest)| rest).unwrap_or_default();
+    let field = after_name.split(' ').nth(19).and_then(|field| field.parse().ok());
+    field.ok_or_else(|| io::Error::other("no start time in /proc"))
+}

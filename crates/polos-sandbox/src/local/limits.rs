@@ -1,0 +1,27 @@
+//! Resource limits that a process carries with it.
+
+use std::io;
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use crate::config::Limits;
+
+/// Processes of ours in a box: the first one, and one supervisor for each running command.
+pub(crate) const OWN_PROCESSES: u64 = 24;
+
+/// Sets them for this process and its descendants, who cannot raise them again.
+pub(crate) fn set(limits: &Limits, has_memory_group: bool) -> io::Result<()> {
+    let set = |resource, value: u64| {
+        setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })
+    };
+    set(Resource::Core, 0)?;
+    set(Resource::Nofile, limits.open_files)?;
+    set(Resource::Fsize, limits.file_bytes)?;
+    set(Resource::Nproc, limits.processes + OWN_PROCESSES)?;
+    if !has_memory_group {
+        // Per process, and the best there is without a control group. The size of the address
+        // space is no measure: runtimes reserve far more than they use.
+        set(Resource::Data, limits.memory_bytes)?;
+    }
+    Ok(())
+}

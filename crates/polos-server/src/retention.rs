@@ -5,8 +5,8 @@ use polos_engine::{Error, Request, Response};
 use std::time::Duration;
 
 /// The first look after the start, and the time between looks.
-const FIRST: Duration = Duration::from_secs(60);
-const EVERY: Duration = Duration::from_secs(3600);
+const FIRST: Duration = Duration::from_mins(1);
+const EVERY: Duration = Duration::from_hours(1);
 
 /// Looks again and again; never returns.
 pub(crate) async fn run(handle: Handle, keep: Duration) {

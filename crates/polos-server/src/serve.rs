@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 /// Where a server listens unless told.
 pub const LISTEN: &str = "127.0.0.1:4300";
 /// How long ended runs are kept unless told.
-pub const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
+pub const KEEP: Duration = Duration::from_hours(30 * 24);
 /// How long the driver may take to end.
 const DRIVER_END_MAX: Duration = Duration::from_secs(10);
 

@@ -1,6 +1,7 @@
 //! What the REST interface under `/v1` takes and gives: one file a noun.
 
 mod approvals;
+mod audit;
 mod error;
 mod events;
 mod journal;
@@ -12,6 +13,7 @@ mod sessions;
 mod workers;
 
 pub use approvals::*;
+pub use audit::*;
 pub use error::*;
 pub use events::*;
 pub use journal::*;

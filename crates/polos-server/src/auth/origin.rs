@@ -20,7 +20,7 @@ impl Hosts {
 
     /// Refuses a request to a name that is not ours, or from a page that is not ours.
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let host = single(headers, header::HOST)?.ok_or_else(|| {
+        let host = single(headers, &header::HOST)?.ok_or_else(|| {
             Refusal::new(
                 StatusCode::BAD_REQUEST,
                 "host_missing",
@@ -36,7 +36,7 @@ impl Hosts {
                 "start the server with this name among its hosts, or use a loopback address",
             ));
         }
-        match single(headers, header::ORIGIN)? {
+        match single(headers, &header::ORIGIN)? {
             Some(origin) if !is_own(origin, host) => Err(Refusal::new(
                 StatusCode::FORBIDDEN,
                 "origin_refused",
@@ -60,8 +60,11 @@ impl Hosts {
     }
 }
 
-fn single(headers: &HeaderMap, name: header::HeaderName) -> Result<Option<&str>, Refusal> {
-    let mut values = headers.get_all(&name).iter();
+fn single<'a>(
+    headers: &'a HeaderMap,
+    name: &header::HeaderName,
+) -> Result<Option<&'a str>, Refusal> {
+    let mut values = headers.get_all(name).iter();
     let (first, second) = (values.next(), values.next());
     match (first.map(|value| value.to_str()), second) {
         (None, _) => Ok(None),

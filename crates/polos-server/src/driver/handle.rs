@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-/// How many reads may block at once.
-const READS_MAX: usize = 16;
+/// How many reads may block at once. The store has four readers: one stays for the engine.
+const READS_MAX: usize = 3;
 /// How long a call may wait for its place in the driver's channel.
 const QUEUE_WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -94,17 +94,23 @@ impl Handle {
         T: Send + 'static,
         F: FnOnce(&dyn Read) -> Result<T, ReadError> + Send + 'static,
     {
+        self.try_read(read).await?.map_err(Error::from)
+    }
+
+    /// As [`Handle::read`], with the store's own error.
+    pub(crate) async fn try_read<T, F>(&self, read: F) -> Result<Result<T, ReadError>, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn Read) -> Result<T, ReadError> + Send + 'static,
+    {
         let permit = self.0.reads.acquire().await.map_err(|_| stopped())?;
         let store = Arc::clone(&self.0.store);
         let done = tokio::task::spawn_blocking(move || read(&*store)).await;
         drop(permit);
-        match done {
-            Ok(result) => result.map_err(Error::from),
-            Err(failed) => {
-                tracing::error!(%failed, "a read did not end well");
-                Err(ReadError::Database("the read broke off".into()).into())
-            }
-        }
+        Ok(done.unwrap_or_else(|failed| {
+            tracing::error!(%failed, "a read did not end well");
+            Err(ReadError::Database("the read broke off".into()))
+        }))
     }
 
     /// The server's time.

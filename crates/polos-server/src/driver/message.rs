@@ -17,7 +17,7 @@ pub(crate) enum Message {
     /// A worker has said hello; its frames go into the outbox.
     Connect { connection: ConnectionId, namespace: Namespace, hello: Box<Hello>, outbox: Outbox },
     /// A worker has sent a frame.
-    Frame { connection: ConnectionId, frame: FromWorker },
+    Frame { connection: ConnectionId, frame: Box<FromWorker> },
     /// A worker's value is complete and checked.
     Blob { connection: ConnectionId, run: RunId, hash: Arc<str>, text: Arc<str> },
     /// A connection has ended.

@@ -73,7 +73,7 @@ impl Driver {
     pub(super) fn outage(
         &mut self,
         runtime: &Runtime,
-        breakdown: Breakdown,
+        breakdown: &Breakdown,
     ) -> Result<Option<Engine>, Error> {
         let refusal = breakdown.refusal();
         self.health.degrade(refusal.message.clone());

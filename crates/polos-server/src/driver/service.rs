@@ -23,7 +23,7 @@ const MESSAGES_MAX: usize = 8192;
 /// How many messages one commit takes.
 const BATCH_MESSAGES_MAX: usize = 2048;
 /// The longest sleep: a bound on what a forgotten deadline can cost.
-const SLEEP_MAX: Duration = Duration::from_secs(60);
+const SLEEP_MAX: Duration = Duration::from_mins(1);
 /// The shortest sleep between two ticks.
 const TICK_MIN: Duration = Duration::from_millis(1);
 /// How long nothing must happen before a virtual clock skips ahead.
@@ -154,7 +154,7 @@ impl Driver {
         loop {
             self.receive(&runtime, engine.next_deadline(), &mut batch);
             if let Err(breakdown) = self.turn(&mut engine, &mut batch) {
-                match self.outage(&runtime, breakdown)? {
+                match self.outage(&runtime, &breakdown)? {
                     Some(revived) => engine = revived,
                     None => return Ok(()),
                 }

@@ -52,7 +52,7 @@ impl Driver {
                 Input::Connect { connection, namespace, hello }
             }
             Message::Frame { connection, frame } if self.knows(connection) => {
-                Input::Frame { connection, frame }
+                Input::Frame { connection, frame: *frame }
             }
             Message::Blob { connection, run, hash, text } if self.knows(connection) => {
                 Input::Blob { connection, run, hash, text }

@@ -15,8 +15,6 @@ use std::time::Duration;
 const ENVELOPE_BYTES: usize = 64 << 10;
 /// The largest body with one inline value.
 pub(super) const BODY_BYTES_MAX: usize = VALUE_INLINE_BYTES_MAX + ENVELOPE_BYTES;
-/// The largest body with one value that may be kept by reference.
-pub(super) const LARGE_BODY_BYTES_MAX: usize = BLOB_BYTES_MAX + ENVELOPE_BYTES;
 /// How much of a body that is too large is read, so that its sender hears the refusal.
 const DISCARD_BYTES_MAX: usize = 2 * BLOB_BYTES_MAX;
 /// How long a body may take to come.
@@ -24,24 +22,24 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// A body that was read. An empty one reads as `{}`.
 #[derive(Debug)]
-pub(crate) struct JsonBody<T, const BYTES_MAX: usize = BODY_BYTES_MAX> {
+pub(crate) struct JsonBody<T> {
     pub(crate) value: T,
     /// The body to the letter.
     pub(crate) text: String,
 }
 
-impl<S: Sync, T: DeserializeOwned, const MAX: usize> FromRequest<S> for JsonBody<T, MAX> {
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
-        let text = tokio::time::timeout(BODY_TIME_MAX, read(&parts.headers, body, MAX))
-            .await
-            .map_err(|_| {
+        let text = tokio::time::timeout(BODY_TIME_MAX, read(&parts.headers, body)).await.map_err(
+            |_| {
                 let seconds = BODY_TIME_MAX.as_secs();
                 let message = format!("the body did not come within {seconds} s");
                 Refusal::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", message, "")
-            })??;
+            },
+        )??;
         if text.is_empty() {
             return Ok(Self { value: parse("{}")?, text: "{}".into() });
         }
@@ -70,10 +68,10 @@ fn is_json(headers: &HeaderMap) -> Result<(), Refusal> {
     ))
 }
 
-async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<String, Refusal> {
+async fn read(headers: &HeaderMap, body: Body) -> Result<String, Refusal> {
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
     if declared.is_some_and(|length: u64| length > DISCARD_BYTES_MAX as u64) {
-        return Err(too_large(bytes_max));
+        return Err(too_large());
     }
     let mut pieces = body.into_data_stream();
     let mut bytes = BytesMut::new();
@@ -84,22 +82,22 @@ async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Strin
         if count > DISCARD_BYTES_MAX {
             break;
         }
-        if count <= bytes_max {
+        if count <= BODY_BYTES_MAX {
             bytes.extend_from_slice(&piece);
         }
     }
-    if count > bytes_max {
-        return Err(too_large(bytes_max));
+    if count > BODY_BYTES_MAX {
+        return Err(too_large());
     }
     String::from_utf8(bytes.into())
         .map_err(|error| Refusal::invalid("invalid_json", error.to_string()))
 }
 
-fn too_large(bytes_max: usize) -> Refusal {
+fn too_large() -> Refusal {
     Refusal::new(
         StatusCode::PAYLOAD_TOO_LARGE,
         "body_too_large",
-        format!("the body has more than {bytes_max} bytes"),
+        format!("the body has more than {BODY_BYTES_MAX} bytes"),
         "keep large things in a file or a bucket, and send where they are",
     )
 }

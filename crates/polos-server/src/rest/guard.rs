@@ -1,7 +1,7 @@
 //! What stands before every call: the host, the key, its scope, and the names of the query.
 
 use super::error::Refusal;
-use super::query::{Parameter, Query};
+use super::query::{CURSOR, Parameter, Query, invalid};
 use super::route::Route;
 use super::{App, Parts};
 use crate::auth::Caller;
@@ -12,6 +12,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::MethodRouter;
 use polos_protocol::rest::Scope;
+use polos_store::{Read, ReadError};
 use std::sync::Arc;
 
 #[derive(Clone)]
@@ -69,8 +70,11 @@ impl Parts {
     pub(super) async fn read<T, F>(&self, read: F) -> Result<T, Refusal>
     where
         T: Send + 'static,
-        F: FnOnce(&dyn polos_store::Read) -> Result<T, polos_store::ReadError> + Send + 'static,
+        F: FnOnce(&dyn Read) -> Result<T, ReadError> + Send + 'static,
     {
-        self.handle.read(read).await.map_err(Refusal::from)
+        self.handle.try_read(read).await?.map_err(|cause| match cause {
+            ReadError::Cursor(_) => invalid(CURSOR.name, cause),
+            cause => polos_engine::Error::from(cause).into(),
+        })
     }
 }

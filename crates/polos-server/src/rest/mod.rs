@@ -1,13 +1,25 @@
 //! The REST interface: one file a noun. Every answer that is not a success has the one shape of an
 //! error; every route is in the table from which its description is made.
 
+mod approvals;
+mod audit;
 mod body;
+mod definitions;
 mod error;
+mod events;
+mod follow;
 mod guard;
+mod keys;
 mod openapi;
 mod query;
+mod queues;
 mod route;
+mod runs;
 mod server;
+mod sessions;
+mod verbs;
+mod view;
+mod workers;
 
 pub(crate) use error::Refusal;
 pub use openapi::document;
@@ -54,7 +66,23 @@ impl std::ops::Deref for App {
 
 /// All routes, in the order of the description.
 fn routes() -> Vec<Route> {
-    [server::routes()].into_iter().flatten().collect()
+    [
+        runs::routes(),
+        follow::routes(),
+        verbs::routes(),
+        approvals::routes(),
+        events::routes(),
+        queues::routes(),
+        workers::routes(),
+        definitions::routes(),
+        sessions::routes(),
+        keys::routes(),
+        audit::routes(),
+        server::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// The router of the whole server.

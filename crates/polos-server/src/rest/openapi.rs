@@ -1,4 +1,4 @@
-//! The description of this interface: OpenAPI 3.1, made from the table of routes and the schemas
+//! The description of this interface: `OpenAPI` 3.1, made from the table of routes and the schemas
 //! of the protocol's types.
 
 use super::query::Parameter;

@@ -146,7 +146,10 @@ impl Connection {
             FromWorker::Hello(_) => Err(fatal("unexpected_hello", "a second `hello`", "")),
             FromWorker::Store(piece) => self.store(piece).await,
             FromWorker::Fetch(request) => self.fetch(request).await,
-            frame => self.send(Message::Frame { connection: self.id, frame }).await,
+            frame => {
+                let frame = Box::new(frame);
+                self.send(Message::Frame { connection: self.id, frame }).await
+            }
         }
     }
 

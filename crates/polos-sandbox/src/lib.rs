@@ -15,6 +15,9 @@ pub mod policy;
 mod sandbox;
 mod spec;
 
+/// What is said to a box: requests, replies and what the model is told of the tools.
+pub use polos_toolbox as toolbox;
+
 pub use local::probe::{Finding, Probe, probe};
 pub use local::report::{Level, Report};
 pub use sandbox::{Error, Executed, OpenError, Sandbox, stop_by_folder};

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use polos_llm::{CacheFor, Effort, Thinking};
-use polos_sandbox::policy::{FileApproval, Security};
+use polos_sandbox::config::{Environment, Scope, ToolsConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -52,15 +52,9 @@ pub struct Agent {
     /// What is asked of the model besides.
     #[serde(default)]
     pub options: ModelOptions,
-    /// Which commands run without a person.
+    /// The box that the six tools work in, and what may be done there without a person.
     #[serde(default)]
-    pub exec: ExecRules,
-    /// Which files change without a person.
-    #[serde(default)]
-    pub files: FileRules,
-    /// The box that the six tools work in.
-    #[serde(default)]
-    pub sandbox: SandboxRules,
+    pub sandbox: ToolsConfig,
     /// The queue of its runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
@@ -112,66 +106,6 @@ pub struct ModelOptions {
     /// How long the provider is to keep the prompt's prefix.
     #[serde(default)]
     pub cache: CacheFor,
-}
-
-/// Which commands run without a person.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ExecRules {
-    /// `allowlist`, `ask`, `full` or `deny`; `allowlist` if there is a list, else `ask`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub security: Option<Security>,
-    /// Patterns such as `git status *`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub allow: Vec<String>,
-}
-
-impl ExecRules {
-    /// The mode that is in force.
-    pub fn security(&self) -> Security {
-        let by_list = if self.allow.is_empty() { Security::Ask } else { Security::Allowlist };
-        self.security.unwrap_or(by_list)
-    }
-}
-
-/// Which files change without a person.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileRules {
-    /// `none`, `writes` (default) or `always`.
-    #[serde(default)]
-    pub approval: FileApproval,
-    /// Absolute paths outside the workspace that may be read, such as a toolchain.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub read_paths: Vec<String>,
-    /// Paths beneath the workspace that are never written.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub protected: Vec<String>,
-}
-
-/// The box that the six tools work in.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SandboxRules {
-    /// To whom it belongs.
-    #[serde(default)]
-    pub scope: SandboxScope,
-    /// Its name, for the scope `name`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-}
-
-/// To whom a sandbox belongs: all runs of one owner share it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SandboxScope {
-    /// The run and all that it starts.
-    #[default]
-    Run,
-    /// The conversation.
-    Session,
-    /// Everyone who says the name.
-    Name,
 }
 
 /// What is wrong with an agent: which field, why, and the way out.
@@ -245,7 +179,7 @@ impl Agent {
     /// Lets commands that fit a pattern run without a person.
     #[must_use]
     pub fn allow(mut self, patterns: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.exec.allow = patterns.into_iter().map(Into::into).collect();
+        self.sandbox.exec.allowlist = patterns.into_iter().map(Into::into).collect();
         self
     }
 
@@ -361,25 +295,24 @@ impl Agent {
     }
 
     fn check_sandbox(&self) -> Result<(), Invalid> {
-        self.exec_policy().map_err(|error| {
-            invalid("exec.allow", error.to_string(), "mend the pattern, or leave it out")
+        self.sandbox.exec_policy().map_err(|error| {
+            let hint = "mend the pattern, or leave it out";
+            invalid("sandbox.exec.allowlist", error.to_string(), hint)
         })?;
+        let files = &self.sandbox.files;
         let relative = |path: &&String| !path.starts_with('/');
-        if let Some(path) = self.files.read_paths.iter().find(relative) {
+        if let Some(path) = files.read_paths.iter().chain(&files.write_paths).find(relative) {
             let message = format!("names `{path}`, which is not absolute");
-            return Err(invalid("files.read_paths", message, "write the path from `/` on"));
+            return Err(invalid("sandbox.files", message, "write the path from `/` on"));
         }
-        match (self.sandbox.scope, &self.sandbox.name) {
-            (SandboxScope::Name, None) => Err(invalid(
-                "sandbox.name",
-                "is missing",
-                "give the name that the runs share, or another `sandbox.scope`",
-            )),
-            (SandboxScope::Run | SandboxScope::Session, Some(_)) => Err(invalid(
-                "sandbox.name",
-                "is set, but the scope is not `name`",
-                "set `sandbox.scope = \"name\"`, or leave the name out",
-            )),
+        if self.sandbox.env != Environment::Local {
+            let hint = "use `local`; other environments are not in this build";
+            return Err(invalid("sandbox.env", "is not `local`", hint));
+        }
+        match &self.sandbox.scope {
+            Scope::Named(name) if name.trim().is_empty() => {
+                Err(invalid("sandbox.scope", "names nothing", "give the name that the runs share"))
+            }
             _ => Ok(()),
         }
     }
@@ -390,23 +323,6 @@ impl Agent {
             let field = format!("output{}", wrong.path);
             invalid(&field, wrong.message, "use type, properties, required, items, enum and limits")
         })
-    }
-
-    /// The exec policy that the rules describe.
-    pub fn exec_policy(
-        &self,
-    ) -> Result<polos_sandbox::policy::ExecPolicy, polos_sandbox::policy::Error> {
-        polos_sandbox::policy::ExecPolicy::new(self.exec.security(), &self.exec.allow)
-    }
-
-    /// The file policy that the rules describe.
-    pub fn file_policy(&self) -> polos_sandbox::policy::FilePolicy {
-        polos_sandbox::policy::FilePolicy {
-            approval: self.files.approval,
-            read_paths: self.files.read_paths.clone(),
-            write_paths: Vec::new(),
-            protected: self.files.protected.clone(),
-        }
     }
 
     /// How many turns it may take.
@@ -437,9 +353,10 @@ mod tests {
         check(|a| a.options.temperature = Some(3.0), "`options.temperature` is 3");
         check(|a| a.tools = vec!["agent:a".into()], "`tools` lets `a` call itself");
         check(|a| a.tools = vec!["a b".into()], "`tools` names `a b`");
-        check(|a| a.exec.allow = vec![String::new()], "`exec.allow`");
-        check(|a| a.files.read_paths = vec!["lib".into()], "`files.read_paths` names `lib`");
-        check(|a| a.sandbox.scope = SandboxScope::Name, "`sandbox.name` is missing");
+        check(|a| a.sandbox.exec.allowlist = vec![String::new()], "`sandbox.exec.allowlist`");
+        check(|a| a.sandbox.files.read_paths = vec!["lib".into()], "`sandbox.files` names `lib`");
+        check(|a| a.sandbox.scope = Scope::Named(String::new()), "`sandbox.scope` names nothing");
+        check(|a| a.sandbox.env = Environment::Docker, "`sandbox.env` is not `local`");
         check(|a| a.output = Some(json!({"type": "text"})), "`output.type`");
     }
 
@@ -450,12 +367,5 @@ mod tests {
         assert_eq!(agent.tool_names(), names);
         assert!(agent.uses_sandbox());
         assert!(!Agent::new("a").tools(["ask_user"]).uses_sandbox());
-    }
-
-    #[test]
-    fn asks_for_every_command_without_a_list() {
-        let agent = Agent::new("a");
-        assert_eq!(agent.exec.security(), Security::Ask);
-        assert_eq!(agent.allow(["ls *"]).exec.security(), Security::Allowlist);
     }
 }

@@ -122,8 +122,8 @@ tools = ["sandbox", "ask_user"]
 turns = 9
 dollars = 1.5
 
-[exec]
-allow = ["git status *"]
+[sandbox.exec]
+allowlist = ["git status *"]
 
 [options]
 thinking = { budget = 2000 }

@@ -5,14 +5,27 @@
 //! Nothing here stores anything: what must survive is in the journal, or in the sandbox's workspace.
 
 mod agent;
+mod boxes;
+mod change;
 mod conversation;
+mod exec;
 mod file;
+mod grants;
 mod judge;
+mod look;
+mod model;
+mod models;
+pub mod recorded;
+mod run;
 mod schema;
 mod spent;
+mod tool;
+mod turn;
+mod work;
 
-pub use agent::{
-    Agent, ExecRules, FileRules, Invalid, Limits, ModelOptions, OnError, SandboxRules, SandboxScope,
-};
+pub use agent::{Agent, Invalid, Limits, ModelOptions, OnError};
+pub use boxes::{Boxes, BoxesConfig, Desk, named_id};
 pub use conversation::{Input, Output};
 pub use file::{FileError, load_dir, load_file};
+pub use models::{Model, Models};
+pub use tool::Tool;

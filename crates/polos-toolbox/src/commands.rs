@@ -19,13 +19,15 @@ use crate::message::{
     Code, Ended, Exec, ExecResult, Output, OutputRequest, Refusal, Status, StdinRequest, Stream,
 };
 use crate::plain;
-use crate::record::{Intent, Record, State};
+use crate::record::{self, Intent, Record, State};
 use crate::supervisor::control::{FromSupervisor, Spec, ToSupervisor};
 
 /// Commands in the background, and those that left something running.
 const BACKGROUND_MAX: usize = 16;
 /// Commands in all.
 const COMMANDS_MAX: usize = 64;
+/// Output kept of commands that have ended, in all.
+const OUTPUTS_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// How long a kill is waited for: the grace, the kill itself, and some.
 const KILL_WAIT: Duration = Duration::from_secs(15);
 /// How often a command of another toolbox is looked at.
@@ -101,7 +103,7 @@ impl Commands {
         }
         require_room(&live, exec)?;
         let record = Record::of(&self.state, &exec.command);
-        let begun = record.begin(&Intent::of(exec)).map_err(|error| not_recorded(&error))?;
+        let begun = self.record(&record, exec).map_err(|error| not_recorded(&error))?;
         let Some(lock) = begun else {
             // Another toolbox was faster by a hair.
             return self.find_in(&live, &exec.command)?.ok_or_else(|| unknown(&exec.command));
@@ -226,6 +228,19 @@ impl Commands {
             State::Running => Ok(Some(Begun::Foreign(record))),
             State::Done(result) => Ok(Some(Begun::Done(result))),
             State::Unknown => Err(unknown(command)),
+        }
+    }
+
+    /// Writes the intent, and makes room for it where outputs have taken it all.
+    fn record(&self, record: &Record, exec: &Exec) -> io::Result<Option<File>> {
+        record::prune_outputs(&self.state, OUTPUTS_BYTES_MAX);
+        let intent = Intent::of(exec);
+        match record.begin(&intent) {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                record::prune_outputs(&self.state, 0);
+                record.begin(&intent)
+            }
+            begun => begun,
         }
     }
 

@@ -7,9 +7,13 @@ use std::path::Path;
 /// Makes a file that must not exist yet; it and its name are on disk afterwards.
 pub(crate) fn create(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    sync_parent(path)
+    let written =
+        file.write_all(content).and_then(|()| file.sync_all()).and_then(|()| sync_parent(path));
+    if written.is_err() {
+        // Half of it must not be taken for the whole.
+        let _ = fs::remove_file(path);
+    }
+    written
 }
 
 /// Puts a file in place whole, over one that may be there.
@@ -20,6 +24,15 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&temporary, path)?;
     sync_parent(path)
+}
+
+/// Makes a folder whose name is on disk afterwards.
+pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
+    if !path.is_dir() {
+        fs::create_dir_all(path)?;
+        sync_parent(path)?;
+    }
+    Ok(())
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::files::Mount;
 use crate::server::{self, GRACE_DEFAULT, Options};
 use crate::supervisor;
+pub use crate::supervisor::BeforeCommand;
 
 const USAGE: &str = "\
 usage: polos-toolbox serve --state DIR [--workspace DIR] [--name NAME] [--read DIR]...
@@ -36,7 +37,7 @@ pub fn main(prefix: &[&str], arguments: impl IntoIterator<Item = OsString>) -> E
     let words: Option<Vec<&str>> = arguments.iter().map(|argument| argument.to_str()).collect();
     let words = words.unwrap_or_default();
     let done = match words.split_first() {
-        Some((&SUPERVISOR, [])) => supervisor::run().map_err(|error| error.to_string()),
+        Some((&SUPERVISOR, [])) => supervisor::run(None).map_err(|error| error.to_string()),
         Some((&"serve", rest)) => serve(prefix, rest),
         Some((&"attach", rest)) => attach(rest),
         _ => Err(USAGE.to_owned()),
@@ -49,6 +50,11 @@ pub fn main(prefix: &[&str], arguments: impl IntoIterator<Item = OsString>) -> E
             ExitCode::FAILURE
         }
     }
+}
+
+/// Supervises one command, for environments that take something away from each of its processes.
+pub fn supervise(before: BeforeCommand) -> io::Result<()> {
+    supervisor::run(Some(before))
 }
 
 fn serve(prefix: &[&str], arguments: &[&str]) -> Result<(), String> {

@@ -8,6 +8,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
@@ -61,7 +62,7 @@ impl Record {
 
     /// Takes the lock and writes the intent; `None` if there is one already.
     pub(crate) fn begin(&self, intent: &Intent) -> io::Result<Option<File>> {
-        fs::create_dir_all(&self.folder)?;
+        durable::create_folder(&self.folder)?;
         let lock = File::create(self.folder.join("lock"))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
@@ -98,11 +99,22 @@ impl Record {
         serde_json::from_slice(&fs::read(self.folder.join("result.json")).ok()?).ok()
     }
 
-    /// Writes the outcome. Without the file it is still told now; later it is unknown.
+    /// Writes the outcome; it is worth more than the output, which makes room for it if need be.
+    /// Without the file it is still told now; later it is unknown.
     pub(crate) fn write_result(&self, result: &ExecResult) {
-        if let Ok(bytes) = serde_json::to_vec(result) {
-            let _ = durable::replace(&self.folder.join("result.json"), &bytes);
+        let Ok(bytes) = serde_json::to_vec(result) else { return };
+        let path = self.folder.join("result.json");
+        let written = durable::replace(&path, &bytes);
+        if written.is_err_and(|error| error.kind() == io::ErrorKind::StorageFull) {
+            self.forget_output();
+            let _ = durable::replace(&path, &bytes);
         }
+    }
+
+    /// Gives the room of the output back. What is kept of it in the outcome stays.
+    fn forget_output(&self) {
+        // One that is gone takes no room.
+        let _ = File::options().write(true).truncate(true).open(self.output_path());
     }
 
     /// Whether the command's supervisor lives.
@@ -126,6 +138,31 @@ impl Record {
 impl Intent {
     pub(crate) fn of(exec: &Exec) -> Self {
         Self { version: 1, command: exec.command.clone(), argv_sha256: argv_sha256(exec) }
+    }
+}
+
+/// Gives back the room of the oldest outputs of commands that have ended, until the rest is within
+/// `bytes_max`. Intents and outcomes are kept: they are what makes a command start once.
+pub(crate) fn prune_outputs(state: &Path, bytes_max: u64) {
+    let Ok(entries) = fs::read_dir(commands_folder(state)) else { return };
+    let mut outputs: Vec<(SystemTime, u64, Record)> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let record = Record::at(entry.path());
+            let metadata = fs::metadata(record.output_path()).ok()?;
+            Some((metadata.modified().ok()?, metadata.len(), record))
+        })
+        .collect();
+    outputs.sort_by_key(|(modified, ..)| *modified);
+    let mut all: u64 = outputs.iter().map(|(_, bytes, _)| bytes).sum();
+    for (_, bytes, record) in outputs {
+        if all <= bytes_max {
+            return;
+        }
+        if !record.is_locked() {
+            record.forget_output();
+            all -= bytes;
+        }
     }
 }
 

@@ -50,8 +50,12 @@ const PAUSE_BLIND: Duration = Duration::from_millis(20);
 const PAUSE_ORPHAN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
+/// Runs in each new process of a command before it is executed, so it may only make system calls.
+/// An environment takes away here what supervisors need and commands do not.
+pub type BeforeCommand = fn() -> io::Result<()>;
+
 /// Runs the command whose specification comes over standard input, until nothing of it is left.
-pub(crate) fn run() -> io::Result<()> {
+pub(crate) fn run(before: Option<BeforeCommand>) -> io::Result<()> {
     inherit::close_on_exec();
     tree::adopt_orphans()?;
     // A session of its own keeps a terminal's signals away.
@@ -61,7 +65,7 @@ pub(crate) fn run() -> io::Result<()> {
     let Some(ToSupervisor::Spec(spec)) = first else {
         return Err(io::Error::other("no specification"));
     };
-    Supervisor::new(*spec, Control::new(socket)?)?.run();
+    Supervisor::new(*spec, Control::new(socket)?, before)?.run();
     Ok(())
 }
 
@@ -114,12 +118,12 @@ enum Source {
 }
 
 impl Supervisor {
-    fn new(spec: Spec, control: Control) -> io::Result<Self> {
+    fn new(spec: Spec, control: Control, before: Option<BeforeCommand>) -> io::Result<Self> {
         let (pipes, ends) = Pipes::new(&spec.stdin)?;
         let now = Instant::now();
         let record = Record::at(spec.folder.clone());
         Ok(Self {
-            launcher: Launcher::new(&spec, ends),
+            launcher: Launcher::new(&spec, ends, before),
             capture: Capture::new(&record.output_path(), spec.limits),
             record,
             processes: Vec::new(),

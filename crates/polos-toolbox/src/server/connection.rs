@@ -1,22 +1,25 @@
 //! One worker's connection: hello and welcome, then requests, each on a thread of its own.
 
 use std::io::{Read, Write};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Server, request};
 use crate::frame;
-use crate::message::{Code, FromToolbox, Hello, Refusal, Reply, Stream, VERSION, Welcome};
+use crate::message::{Code, FromToolbox, Hello, Refusal, Reply, Request, Stream, VERSION, Welcome};
 
 /// Requests of one connection that are worked on at a time.
 const REQUESTS_MAX: usize = 64;
 /// Frames that wait to be written; live news beyond them is dropped.
-const FRAMES_WAITING_MAX: usize = 256;
+const ITEMS_WAITING_MAX: usize = 256;
+/// How long the last word may take to be written.
+const FLUSH_MAX: Duration = Duration::from_secs(1);
 
 /// What comes in, with the request still to be understood: one that is not is refused by itself.
 #[derive(Deserialize)]
@@ -26,45 +29,54 @@ enum Incoming {
     Request { id: u64, request: Value },
 }
 
+/// What the writing thread is given.
+#[derive(Debug)]
+enum Item {
+    Frame(Vec<u8>),
+    /// To be told when all before it is written.
+    Barrier(Sender<()>),
+    /// Nothing more is to be written.
+    End,
+}
+
 /// Where the answers to one request go.
 #[derive(Debug, Clone)]
 pub(super) struct Outgoing {
     id: u64,
-    frames: SyncSender<Vec<u8>>,
-    open: Arc<Mutex<bool>>,
+    items: SyncSender<Item>,
+    open: Arc<AtomicBool>,
 }
 
 /// Serves until the stream ends or says what cannot be understood.
 pub(super) fn serve(server: &Arc<Server>, reader: impl Read, writer: impl Write + Send + 'static) {
-    let (frames, waiting) = mpsc::sync_channel(FRAMES_WAITING_MAX);
-    let open = Arc::new(Mutex::new(true));
-    let writing = thread::spawn({
-        let open = Arc::clone(&open);
+    let (items, waiting) = mpsc::sync_channel(ITEMS_WAITING_MAX);
+    let open = Arc::new(AtomicBool::new(true));
+    let outgoing = Outgoing { id: 0, items, open };
+    thread::spawn({
+        let open = Arc::clone(&outgoing.open);
         move || write_all(&waiting, writer, &open)
     });
-    let fault = converse(server, reader, &frames, &open).err();
-    if let Some(message) = fault {
-        let outgoing = Outgoing { id: 0, frames: frames.clone(), open: Arc::clone(&open) };
+    if let Err(message) = converse(server, reader, &outgoing) {
         outgoing.send(&FromToolbox::Fault { message });
     }
-    close(&open);
-    drop(frames);
-    // Requests under way still hold the channel; what they say now is thrown away.
-    let _ = writing.join();
+    outgoing.open.store(false, Ordering::Relaxed);
+    // Requests under way still hold the channel, so the writing thread must be told. Where the
+    // channel is full it hangs on a peer that does not read, and ends with that.
+    let _ = outgoing.items.try_send(Item::End);
 }
 
-fn close(open: &Mutex<bool>) {
-    *open.lock().unwrap_or_else(PoisonError::into_inner) = false;
-}
-
-fn is_open(open: &Mutex<bool>) -> bool {
-    *open.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write_all(waiting: &Receiver<Vec<u8>>, mut writer: impl Write, open: &Mutex<bool>) {
-    while let Ok(bytes) = waiting.recv() {
-        if writer.write_all(&bytes).and_then(|()| writer.flush()).is_err() {
-            close(open);
+fn write_all(waiting: &Receiver<Item>, mut writer: impl Write, open: &AtomicBool) {
+    while let Ok(item) = waiting.recv() {
+        match item {
+            Item::Frame(bytes) => {
+                if writer.write_all(&bytes).and_then(|()| writer.flush()).is_err() {
+                    open.store(false, Ordering::Relaxed);
+                    return;
+                }
+            }
+            // Whoever waits for it may have given up.
+            Item::Barrier(reached) => drop(reached.send(())),
+            Item::End => return,
         }
     }
 }
@@ -72,10 +84,9 @@ fn write_all(waiting: &Receiver<Vec<u8>>, mut writer: impl Write, open: &Mutex<b
 fn converse(
     server: &Arc<Server>,
     mut reader: impl Read,
-    frames: &SyncSender<Vec<u8>>,
-    open: &Arc<Mutex<bool>>,
+    connection: &Outgoing,
 ) -> Result<(), String> {
-    let outgoing = |id| Outgoing { id, frames: frames.clone(), open: Arc::clone(open) };
+    let outgoing = |id| Outgoing { id, ..connection.clone() };
     match next(&mut reader)? {
         Some(Incoming::Hello(hello)) => outgoing(0).send(&welcome(server, &hello)?),
         Some(Incoming::Request { .. }) => return Err("a request before the hello".to_owned()),
@@ -95,11 +106,16 @@ fn converse(
         }
         let (server, under_way) = (Arc::clone(server), Arc::clone(&under_way));
         thread::spawn(move || {
-            let reply = request::understand(request)
-                .and_then(|request| request::carry_out(&server, request, &outgoing));
+            let request = request::understand(request);
+            let ends = matches!(request, Ok(Request::Shutdown));
+            let reply = request.and_then(|request| request::carry_out(&server, request, &outgoing));
             // Given back first: the worker may send the next as soon as it has the reply.
             under_way.fetch_sub(1, Ordering::SeqCst);
             outgoing.finish(reply);
+            if ends {
+                outgoing.flush();
+                server.shut_down();
+            }
         });
     }
     Ok(())
@@ -130,13 +146,21 @@ fn welcome(server: &Server, hello: &Hello) -> Result<FromToolbox, String> {
 impl Outgoing {
     /// Whether somebody still listens.
     pub(super) fn is_open(&self) -> bool {
-        is_open(&self.open)
+        self.open.load(Ordering::Relaxed)
     }
 
     /// Sends live news, unless too much waits already.
     pub(super) fn stream(&self, stream: Stream) {
         if let Ok(bytes) = frame::encode(&FromToolbox::Stream { id: self.id, stream }) {
-            let _ = self.frames.try_send(bytes);
+            let _ = self.items.try_send(Item::Frame(bytes));
+        }
+    }
+
+    /// Waits until all that was sent is written, within reason.
+    fn flush(&self) {
+        let (sender, reached) = mpsc::channel();
+        if self.items.try_send(Item::Barrier(sender)).is_ok() {
+            let _ = reached.recv_timeout(FLUSH_MAX);
         }
     }
 
@@ -155,7 +179,7 @@ impl Outgoing {
         });
         if let Ok(bytes) = bytes {
             // A worker that is gone needs no answer.
-            let _ = self.frames.send(bytes);
+            let _ = self.items.send(Item::Frame(bytes));
         }
     }
 }

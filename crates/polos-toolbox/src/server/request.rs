@@ -58,11 +58,8 @@ pub(super) fn carry_out(
         Request::Stat(request) => Reply::Stat(files.stat(&request)?),
         Request::Glob(request) => Reply::Glob(search::glob(files.roots(), &request)?),
         Request::Grep(request) => Reply::Grep(search::grep(files.roots(), &request)?),
-        Request::Ping => Reply::Pong,
-        Request::Shutdown => {
-            server.shut_down();
-            Reply::Pong
-        }
+        // The connection shuts the toolbox down, after the reply.
+        Request::Ping | Request::Shutdown => Reply::Pong,
     })
 }
 

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::BeforeCommand;
 use super::control::Spec;
 use super::expand;
 use super::verdict::Exit;
@@ -46,6 +47,7 @@ pub(super) struct Launcher {
     cwd: PathBuf,
     /// Given up after the last start, so that the ends of output can be seen.
     ends: Option<Ends>,
+    before: Option<BeforeCommand>,
     /// The status of the last pipeline that ran.
     pub(super) last: Exit,
     /// The first process that was started.
@@ -56,7 +58,7 @@ pub(super) struct Launcher {
 }
 
 impl Launcher {
-    pub(super) fn new(spec: &Spec, ends: Ends) -> Self {
+    pub(super) fn new(spec: &Spec, ends: Ends, before: Option<BeforeCommand>) -> Self {
         let pipelines = match &spec.program {
             Program::Plan { pipelines } => pipelines.clone().into(),
             Program::Shell { line } => [shell(line)].into(),
@@ -66,6 +68,7 @@ impl Launcher {
             env: spec.env.clone().into_iter().collect(),
             cwd: spec.cwd.clone(),
             ends: Some(ends),
+            before,
             last: Exit::Code(0),
             first: None,
             spawn_error: None,
@@ -135,7 +138,15 @@ impl Launcher {
             return Err(Failure::other("an empty command"));
         };
         let (stdout, stderr) = wiring.outputs(&stage.redirects)?;
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        if let Some(before) = self.before {
+            #[expect(unsafe_code, reason = "std has no safe way to act between fork and exec")]
+            // SAFETY: a `BeforeCommand` only makes system calls.
+            unsafe {
+                command.pre_exec(before);
+            }
+        }
+        let child = command
             .args(arguments)
             .env_clear()
             .envs(self.env.iter().map(|(name, value)| (name, value)))

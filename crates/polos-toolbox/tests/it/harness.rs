@@ -39,8 +39,41 @@ pub(crate) fn start_with(options: &Options) -> Toolbox {
     Toolbox { client, process, folder }
 }
 
+/// A toolbox that is process 1 of a box of its own, its state on a disk of `state_kib`.
+///
+/// `None` where this machine has no user namespaces, unless a sandbox is required.
+pub(crate) fn start_boxed(state_kib: u32) -> Option<Toolbox> {
+    let unshare = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["-Urpfm", "--mount-proc", "--kill-child", "sh", "-c", script, "sh"]);
+        command
+    };
+    let able = unshare("true").status().is_ok_and(|status| status.success());
+    if !able {
+        let required = std::env::var_os("POLOS_REQUIRE_SANDBOX").is_some_and(|wish| wish == "1");
+        assert!(!required, "this machine has no user namespaces");
+        eprintln!("skipped: this machine has no user namespaces");
+        return None;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["workspace", "state"] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    let script =
+        format!("mount -t tmpfs -o size={state_kib}k tmpfs \"$1\" && shift && exec \"$@\"");
+    let mut command = unshare(&script);
+    command.arg(folder.path().join("state")).arg(env!("CARGO_BIN_EXE_polos-toolbox"));
+    let mut process = serve(&mut command, folder.path(), &Options::default());
+    let client = connect(&mut process);
+    Some(Toolbox { client, process, folder })
+}
+
 pub(crate) fn spawn(folder: &Path, options: &Options) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_polos-toolbox"))
+    serve(&mut Command::new(env!("CARGO_BIN_EXE_polos-toolbox")), folder, options)
+}
+
+fn serve(command: &mut Command, folder: &Path, options: &Options) -> Child {
+    command
         .arg("serve")
         .arg("--state")
         .arg(folder.join("state"))

@@ -3,6 +3,8 @@
 //! The modules are marked as tests, so that the lints know their helpers for what they are.
 
 #[cfg(test)]
+mod boxed;
+#[cfg(test)]
 mod exec;
 #[cfg(test)]
 mod files;

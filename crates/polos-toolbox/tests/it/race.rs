@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use polos_toolbox::files::{Files, Mount, Roots};
 use polos_toolbox::message::{GrepMode, GrepRequest, ReadContent, ReadRequest, WriteRequest};
 use polos_toolbox::search;
+use rustix::fs::{CWD, RenameFlags};
 use tempfile::TempDir;
 
 /// Attempts of each tool, at least.
 const ATTEMPTS: usize = 1_500;
 /// Attempts after which a race that never was one is given up.
-const ATTEMPTS_MAX: usize = 1_000_000;
+const ATTEMPTS_MAX: usize = 50_000;
 
 struct World {
     folder: TempDir,
@@ -27,6 +28,7 @@ fn world() -> World {
     }
     fs::write(folder.path().join("root/dir/f"), "inside").unwrap();
     fs::write(folder.path().join("outside/f"), "secret").unwrap();
+    symlink("../outside", folder.path().join("root/link")).unwrap();
     let disk = folder.path().join("root");
     let workspace = Mount { name: "/workspace".to_owned(), disk };
     let files = Files::new(Roots::open(workspace, Vec::new(), true).unwrap(), None);
@@ -69,13 +71,11 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Now a directory, now a link to the outside.
+/// Now a directory, now a link to the outside; at no time anything else.
 fn swap_directory(root: &Path) {
-    let _ = fs::rename(root.join("dir"), root.join("kept"));
-    let _ = symlink("../outside", root.join("dir"));
+    let (one, other) = (root.join("dir"), root.join("link"));
+    rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).unwrap();
     std::thread::yield_now();
-    let _ = fs::remove_file(root.join("dir"));
-    let _ = fs::rename(root.join("kept"), root.join("dir"));
 }
 
 /// Now a file, now a link to the outside.

@@ -1,3 +1,5 @@
 //! A seeded simulation of engine, workers and store.
 
+#[cfg(feature = "simulation")]
+pub mod sim;
 pub mod store;

@@ -1,0 +1,193 @@
+//! The simulated server: the driver's loop around the engine, with commits that fail, commits whose
+//! answer is lost, and a death before or after each.
+
+use super::random::Random;
+use crate::store::Memory;
+use polos_engine::{Config, ConnectionId, Engine, Error, Input, Moment, Output, Request, RequestId, Response};
+use polos_protocol::frame::FromWorker;
+use polos_protocol::{Millis, Namespace, WorkerId};
+use polos_store::{Batch, Outcome, Store};
+use std::collections::VecDeque;
+
+/// The most inputs that one batch takes in.
+const INPUTS_PER_BATCH: usize = 16;
+
+/// A server's process.
+#[derive(Debug)]
+pub(super) struct Server {
+    engine: Option<Engine>,
+    incarnation: u64,
+    mutation: Option<&'static str>,
+    inbox: VecDeque<Input>,
+}
+
+/// What a turn came to.
+#[derive(Debug, Default)]
+pub(super) struct Turned {
+    /// Texts for links.
+    pub(super) sent: Vec<(u64, String)>,
+    /// Links to be closed.
+    pub(super) closed: Vec<u64>,
+    /// Answers.
+    pub(super) replies: Vec<(u64, Result<Response, Error>)>,
+    /// True if the process died.
+    pub(super) crashed: bool,
+    /// True if the engine was thrown away and built anew: all links are to be closed.
+    pub(super) reset: bool,
+    /// True if something was committed.
+    pub(super) committed: bool,
+    /// True if there is more to handle.
+    pub(super) more: bool,
+    /// What happened, for the log.
+    pub(super) lines: Vec<String>,
+}
+
+impl Server {
+    /// A server that starts on what the store holds.
+    pub(super) fn new(store: &Memory, now: Millis, mutation: Option<&'static str>) -> Self {
+        let incarnation = store.reopen();
+        let mut server = Self { engine: None, incarnation, mutation, inbox: VecDeque::new() };
+        server.load(store, now);
+        server
+    }
+
+    fn load(&mut self, store: &Memory, now: Millis) {
+        let config = Config { incarnation: self.incarnation, mutation: self.mutation, ..Config::default() };
+        self.engine = Engine::load(config, now, store).ok();
+    }
+
+    /// True while the process lives.
+    pub(super) fn is_up(&self) -> bool {
+        self.engine.is_some()
+    }
+
+    /// The process dies.
+    pub(super) fn down(&mut self) {
+        self.engine = None;
+        self.inbox.clear();
+    }
+
+    /// When a tick is due.
+    pub(super) fn deadline(&self) -> Option<Millis> {
+        self.engine.as_ref()?.next_deadline()
+    }
+
+    /// Time has passed.
+    pub(super) fn tick(&mut self) {
+        self.inbox.push_back(Input::Tick);
+    }
+
+    /// A text has come on a link.
+    pub(super) fn hear(&mut self, link: u64, text: &str) -> Result<(), String> {
+        let connection = ConnectionId(link);
+        let input = match FromWorker::from_text(text).map_err(|error| error.to_string())? {
+            FromWorker::Hello(hello) => {
+                Input::Connect { connection, namespace: Namespace::default(), hello: Box::new(hello) }
+            }
+            frame => Input::Frame { connection, frame },
+        };
+        self.inbox.push_back(input);
+        Ok(())
+    }
+
+    /// A link is gone.
+    pub(super) fn unlinked(&mut self, link: u64) {
+        self.inbox.push_back(Input::Disconnect { connection: ConnectionId(link) });
+    }
+
+    /// A worker's supervisor has seen its process end.
+    pub(super) fn worker_dead(&mut self, worker: WorkerId) {
+        self.inbox.push_back(Input::WorkerDead { worker });
+    }
+
+    /// Somebody asks for something.
+    pub(super) fn ask(&mut self, id: u64, request: Request) {
+        let (namespace, principal) = (Namespace::default(), "client".into());
+        self.inbox.push_back(Input::Request { id: RequestId(id), namespace, principal, request });
+    }
+
+    /// Handles some of what has come, commits it, and says what may leave.
+    pub(super) fn turn(&mut self, store: &Memory, now: Millis, random: &mut Random, calm: bool) -> Turned {
+        let mut turned = Turned::default();
+        let Some(engine) = self.engine.as_mut() else { return turned };
+        for _ in 0..INPUTS_PER_BATCH {
+            let Some(input) = self.inbox.pop_front() else { break };
+            turned.lines.push(describe(&input));
+            engine.handle(Moment { now, entropy: random.bytes() }, input, store);
+        }
+        turned.more = !self.inbox.is_empty();
+        let commands = engine.take_commands(store);
+        let (before, after) = if calm { (false, false) } else { (random.chance(10), random.chance(10)) };
+        if before {
+            turned.crashed = true;
+            return turned;
+        }
+        if !commands.is_empty() {
+            turned.committed = true;
+            let failed = self.commit(store, commands, random, calm, &mut turned);
+            if failed && self.mutation != Some("acknowledge_before_commit") {
+                turned.reset = true;
+                self.inbox.clear();
+                self.load(store, now);
+                return turned;
+            }
+        }
+        if after {
+            turned.crashed = true;
+            return turned;
+        }
+        let Some(engine) = self.engine.as_mut() else { return turned };
+        for output in engine.committed(now, store).unwrap_or_default() {
+            match output {
+                Output::Send(ConnectionId(link), frame) => turned.sent.push((link, frame.to_text())),
+                Output::Close(ConnectionId(link)) => turned.closed.push(link),
+                Output::Reply(RequestId(id), reply) => turned.replies.push((id, reply)),
+                Output::Changed(..) => {}
+            }
+        }
+        turned
+    }
+
+    /// Commits; true if it failed, or if nobody knows.
+    fn commit(
+        &self,
+        store: &Memory,
+        commands: Vec<polos_store::Command>,
+        random: &mut Random,
+        calm: bool,
+        turned: &mut Turned,
+    ) -> bool {
+        use crate::store::Fault;
+        use polos_store::CommitError;
+        let fault = match random.below(1000) {
+            _ if calm => Fault::None,
+            0..=9 => Fault::Refuse(CommitError::Unavailable("the disk is full".to_owned())),
+            10..=19 => Fault::Lose,
+            _ => Fault::None,
+        };
+        let mut fault = Some(fault);
+        store.set_plan(move |_| fault.take().unwrap_or(Fault::None));
+        match store.commit(Batch { owner: self.incarnation, commands }) {
+            Ok(outcomes) => {
+                let refused = outcomes.iter().any(|outcome| *outcome != Outcome::Applied);
+                if refused {
+                    turned.lines.push("a command was refused".to_owned());
+                }
+                refused
+            }
+            Err(error) => {
+                turned.lines.push(format!("commit: {error}"));
+                true
+            }
+        }
+    }
+}
+
+fn describe(input: &Input) -> String {
+    match input {
+        Input::Frame { connection, frame } => format!("in {} {}", connection.0, frame.to_text()),
+        Input::Connect { connection, hello, .. } => format!("hello {} {}", connection.0, hello.worker),
+        Input::Request { id, request, .. } => format!("ask {} {request:?}", id.0),
+        other => format!("{other:?}"),
+    }
+}

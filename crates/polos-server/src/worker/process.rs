@@ -79,23 +79,22 @@ fn start_of(pid: u32) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn host(pid: u32) -> Host {
-        Host {
+    fn host(pid: u32) -> Option<Host> {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
+        Some(Host {
             name: "here".into(),
-            boot: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap().trim().into(),
+            boot: boot.trim().into(),
             pid,
-            pid_start: start_of(pid).unwrap(),
-            pid_namespace: std::fs::read_link("/proc/self/ns/pid")
-                .unwrap()
-                .to_string_lossy()
-                .into_owned(),
-        }
+            pid_start: start_of(pid)?,
+            pid_namespace: namespace.to_string_lossy().into_owned(),
+        })
     }
 
     #[tokio::test]
     async fn the_end_of_a_process_is_seen() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let host = host(child.id());
+        let host = host(child.id()).unwrap();
         assert!(Watch::of(&Host { pid_start: 1, ..host.clone() }).is_none());
         assert!(Watch::of(&Host { boot: "other".into(), ..host.clone() }).is_none());
         assert!(Watch::of(&Host { pid_namespace: "other".into(), ..host.clone() }).is_none());

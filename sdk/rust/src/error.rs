@@ -10,13 +10,13 @@ pub enum Error {
     #[error("{failure}")]
     Failed {
         /// What went wrong.
-        failure: Failure,
+        failure: Box<Failure>,
         /// The step it came from.
         step: Option<StepKey>,
     },
     /// The run is being cancelled. Return it; what must be undone goes into [`crate::Ctx::cleanup`].
     #[error("{0}")]
-    Cancelled(Failure),
+    Cancelled(Box<Failure>),
     /// A recorded value does not fit the type that the code wants.
     #[error("the value of `{key}` does not fit: {message}")]
     Value {
@@ -73,10 +73,10 @@ impl Error {
     /// What the server is told if nobody catches it, and the step it came from.
     pub(crate) fn into_parts(self) -> (Failure, Option<StepKey>) {
         match self {
-            Self::Failed { failure, step } => (failure, step),
+            Self::Failed { failure, step } => (*failure, step),
             Self::Cancelled(mut failure) => {
                 "cancelled".clone_into(&mut failure.code);
-                (failure, None)
+                (*failure, None)
             }
             Self::Value { key, message } => {
                 let message = format!("the value of `{key}` does not fit: {message}");
@@ -88,7 +88,7 @@ impl Error {
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
-        Self::Failed { failure, step: None }
+        Self::Failed { failure: Box::new(failure), step: None }
     }
 }
 
@@ -114,7 +114,7 @@ impl From<serde_json::Error> for Error {
 /// ```
 #[derive(Debug, Clone)]
 pub struct StepError {
-    pub(crate) failure: Failure,
+    pub(crate) failure: Box<Failure>,
     pub(crate) retryable: bool,
     pub(crate) retry_after_ms: Option<u64>,
     pub(crate) not_done: bool,
@@ -139,7 +139,12 @@ impl StepError {
 
     /// An error made of a failure with a code, details and so on.
     pub fn from_failure(failure: Failure) -> Self {
-        Self { retryable: !failure.terminal, failure, retry_after_ms: None, not_done: false }
+        Self {
+            retryable: !failure.terminal,
+            failure: Box::new(failure),
+            retry_after_ms: None,
+            not_done: false,
+        }
     }
 
     /// Gives the error a stable word for programs and for `Retry::not_on`.

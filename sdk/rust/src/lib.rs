@@ -3,14 +3,19 @@
 
 mod ctx;
 mod error;
+mod http;
 mod json;
 mod stream;
 
+pub mod client;
 pub mod replay;
+pub mod worker;
 
+pub use client::{Client, ClientError};
 pub use ctx::*;
 pub use error::{Error, Result, StepError};
-pub use polos_protocol::Failure;
 pub use polos_protocol::record::{Answer, OpenApproval as Approval, RunOptions};
-pub use replay::{FingerprintPolicy, Retry, Verdict};
+pub use polos_protocol::{Definition, DefinitionKind, Failure, OnError, QueueConfig};
+pub use replay::{FingerprintPolicy, Retry, Verdict, Workflow};
 pub use stream::{NoStreams, Streams};
+pub use worker::{Worker, shutdown_signal, workflow};

@@ -144,7 +144,7 @@ impl<T: DeserializeOwned> Call<T> {
             fingerprint: self.fingerprint,
             on_mismatch: self.on_mismatch,
         };
-        let mut prepared = Prepared::new(self.name, Wanted::Ready(What::Open(spec)));
+        let mut prepared = Prepared::new(self.name, Wanted::Ready(Box::new(What::Open(spec))));
         prepared.was = self.was;
         prepared.direct = direct;
         Ok(prepared)
@@ -207,7 +207,7 @@ impl<T> Future for Spawn<T> {
         leaf.poll_opened(context).map(|(id, key)| {
             let mut core = self.shared.core();
             if let Some(failure) = core.machine.taken_if_cancelled(id) {
-                return Err(Error::Cancelled(failure));
+                return Err(Error::Cancelled(Box::new(failure)));
             }
             drop(core);
             let run = RunId::derived(self.parent.bytes(), key.as_str());
@@ -229,7 +229,7 @@ pub struct Handle<T> {
 
 impl<T> std::fmt::Debug for Handle<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Handle").field("run", &self.run).field("key", &self.key).finish()
+        f.debug_struct("Handle").field("run", &self.run).finish_non_exhaustive()
     }
 }
 

@@ -252,17 +252,11 @@ where
     }
 }
 
-/// The value of an ended branch.
-fn ended<F: Future>(done: &mut MaybeDone<F>) -> Option<F::Output>
-where
-    F: Unpin,
-{
-    Pin::new(done).take_output()
-}
-
 /// What a branch that surely has ended gave.
 fn outcome<T, F: Future<Output = Result<T>> + Unpin>(done: &mut MaybeDone<F>) -> Result<T> {
-    ended(done).unwrap_or_else(|| Err(crate::Error::msg("a branch ended without an outcome")))
+    Pin::new(done)
+        .take_output()
+        .unwrap_or_else(|| Err(crate::Error::msg("a branch ended without an outcome")))
 }
 
 macro_rules! all_of_tuple {

@@ -71,7 +71,7 @@ fn attempted(outcome: Result<Result<Value, StepError>, Failure>) -> EffectOutcom
         Err(panic) => StepError::from_failure(panic),
     };
     EffectOutcome::Failed(Fault {
-        failure: error.failure,
+        failure: *error.failure,
         retryable: error.retryable,
         retry_after_ms: error.retry_after_ms,
         not_done: error.not_done,
@@ -232,7 +232,7 @@ pub struct Step<T> {
 
 impl<T> std::fmt::Debug for Step<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Step").field("name", &self.name).field("spec", &self.spec).finish()
+        f.debug_struct("Step").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -370,7 +370,8 @@ impl<T: Serialize + DeserializeOwned + 'static> Step<T> {
     }
 
     pub(crate) fn into_pending(self, direct: bool) -> Pending<T> {
-        let mut prepared = Prepared::new(self.name, Wanted::Ready(What::Step(Arc::new(self.spec))));
+        let mut prepared =
+            Prepared::new(self.name, Wanted::Ready(Box::new(What::Step(Arc::new(self.spec)))));
         prepared.was = self.was;
         prepared.direct = direct;
         prepared.effect = Some(Arc::new(self.closures));

@@ -101,10 +101,6 @@ impl Machine {
         }
     }
 
-    pub(crate) fn fits_inline(&self, value: &Value) -> bool {
-        value.reference().is_some() || value.size() <= limits::VALUE_INLINE_BYTES_MAX as u64
-    }
-
     /// Sends a record with its value; a large one is stored first.
     pub(crate) fn submit_valued(
         &mut self,
@@ -112,7 +108,7 @@ impl Machine {
         request: Option<RequestId>,
         value: Value,
     ) {
-        if self.fits_inline(&value) {
+        if fits_inline(&value) {
             record.value = Some(value);
             self.submit(record, request);
         } else if value.size() > limits::BLOB_BYTES_MAX as u64 {
@@ -192,6 +188,11 @@ impl Machine {
             self.send_pieces(&hash, &value);
         }
     }
+}
+
+/// True if a value may travel inside a record.
+pub(crate) fn fits_inline(value: &Value) -> bool {
+    value.reference().is_some() || value.size() <= limits::VALUE_INLINE_BYTES_MAX as u64
 }
 
 fn too_large(value: &Value) -> Failure {

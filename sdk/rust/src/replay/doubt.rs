@@ -20,7 +20,7 @@ impl Machine {
         let used = self.journal.slots.get(&request.key).map_or(0, |slot| slot.settled_used);
         let is_asked =
             |nth: u32| self.journal.slots.contains_key(&request.key.child(QUESTION, nth));
-        request.settles = (1..).take_while(|nth| is_asked(*nth)).last().unwrap_or(0);
+        request.settles = (1..u32::MAX).take_while(|nth| is_asked(*nth)).last().unwrap_or(0);
         if request.settles > used && self.settled_by_verb(&request.key).is_none() {
             let question = request.key.child(QUESTION, request.settles);
             self.journal.asked(&question, id);

@@ -16,7 +16,7 @@ impl Machine {
         if !self.is_running() {
             return;
         }
-        if !self.fresh.is_empty() && self.is_caught_up() {
+        if !self.fresh.is_empty() && self.is_caught_up() && !self.draining {
             let fresh = std::mem::take(&mut self.fresh);
             if !self.admit_insertions(&fresh) {
                 return;

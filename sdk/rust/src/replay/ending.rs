@@ -1,6 +1,7 @@
 //! How a run leaves this process: completed, failed, blocked or given back. What was said is said
 //! again after a re-attachment, until the server answers.
 
+use crate::replay::blobs::fits_inline;
 use crate::replay::{Machine, RequestId};
 use polos_protocol::failure::codes;
 use polos_protocol::frame::{BlockRequest, CompleteRequest, FailRequest, FromWorker, RunRef};
@@ -36,7 +37,7 @@ impl Machine {
             return;
         }
         self.stop_all();
-        if self.fits_inline(&value) {
+        if fits_inline(&value) {
             self.end(Ending::Complete(value));
         } else {
             self.phase = Phase::Storing;

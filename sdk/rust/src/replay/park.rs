@@ -24,7 +24,7 @@ impl Waiting {
 impl Machine {
     /// Nothing is to be done for the code: says so, if nothing runs either.
     pub(crate) fn rest(&mut self, now: Millis) {
-        if self.draining && !self.has_effects() && self.wire.is_quiet() && !self.fresh.is_empty() {
+        if self.draining && !self.has_effects() && self.wire.is_quiet() && !self.is_quiet(now) {
             self.give_back();
             return;
         }

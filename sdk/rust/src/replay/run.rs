@@ -271,6 +271,12 @@ impl Run {
         self.root.driver.register(waker);
     }
 
+    /// True if something foreign has woken the body since its last turn: a tick makes the run say
+    /// so.
+    pub fn is_woken(&self) -> bool {
+        self.body.is_some() && self.root.awake.load(Ordering::Acquire)
+    }
+
     /// Takes an input and lets the code run as far as it goes.
     pub fn handle(&mut self, input: Input, now: Millis) {
         self.note(input, now);

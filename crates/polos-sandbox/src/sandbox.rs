@@ -32,6 +32,8 @@ const TAKEN_MAX: Duration = Duration::from_secs(5);
 const TAKEN_PAUSE: Duration = Duration::from_millis(20);
 /// How long a box may take to end.
 const STOP_MAX: Duration = Duration::from_secs(10);
+/// The toolbox's socket for the next worker.
+const SOCKET: &str = "toolbox.sock";
 /// The longest announcement.
 const ANNOUNCEMENT_BYTES_MAX: usize = 64 * 1024;
 
@@ -205,8 +207,10 @@ impl Sandbox {
         let (sender, receiver) = oneshot::channel();
         let mut sender = Some(sender);
         let mut answer = move |reply| {
-            // A caller that has gone away needs no answer.
-            let _ = sender.take().map(|sender: oneshot::Sender<_>| sender.send(reply));
+            if let Some(sender) = Option::<oneshot::Sender<_>>::take(&mut sender) {
+                // A caller that has gone away needs no answer.
+                let _ = sender.send(reply);
+            }
         };
         self.inner.connection.client.send(request, move |incoming| match incoming {
             Incoming::Stream(stream) => on_stream(stream),
@@ -305,11 +309,18 @@ fn attach(order: &Order) -> Result<Option<(Alive, Connection)>, OpenError> {
     if alive.order_sha256 != order.sha256() {
         return Err(OpenError::Different { id: order.id.clone() });
     }
-    let state = mounts::folder(&order.folder.join("state"))?;
+    hide_socket(&order.folder);
+    let folder = mounts::folder(&order.folder)?;
     // Through the descriptor, since the path of a socket has to be short.
-    let socket = format!("/proc/self/fd/{}/toolbox.sock", state.as_raw_fd());
+    let socket = format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd());
     let Ok(stream) = UnixStream::connect(socket) else { return Ok(None) };
     connect(stream).map(|connection| Some((alive, connection)))
+}
+
+/// Moves the toolbox's socket out of what the box sees of its state; it stays the same socket.
+fn hide_socket(folder: &Path) {
+    // Moved before, or not there yet: then there is nothing to connect to either.
+    let _ = fs::rename(folder.join("state").join(SOCKET), folder.join(SOCKET));
 }
 
 fn connect(stream: UnixStream) -> Result<Connection, OpenError> {
@@ -341,7 +352,12 @@ fn start(order: &Order, program: Option<&Path>) -> Result<Option<(Alive, Connect
     let announcement = read_announcement(&ours)?;
     ours.set_read_timeout(None)?;
     match announcement {
-        Announcement::Ready(alive) => Ok(Some((alive, connect(ours)?))),
+        Announcement::Ready(alive) => {
+            let connection = connect(ours)?;
+            // No command has been asked for yet, so none has seen it.
+            hide_socket(&order.folder);
+            Ok(Some((alive, connection)))
+        }
         Announcement::Taken => Ok(None),
         Announcement::Refused { message } => Err(OpenError::Refused(message)),
     }

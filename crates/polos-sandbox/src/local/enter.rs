@@ -16,9 +16,9 @@ use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 use crate::config::{Isolation, Network};
 
 use super::ids::{self, Ids};
-use super::init::Options;
+use super::init::{Lock, Options};
 use super::landlock::{Grant, Rules};
-use super::order::Order;
+use super::order::{Bind, Order};
 use super::report::{Level, Report};
 use super::view::{self, Tree};
 use super::{limits, mounts, seccomp, sys};
@@ -68,7 +68,7 @@ pub(crate) fn enter(order: &Order, mut from: Inheritance) -> Result<Infallible, 
         let trees = from.trees.take().map_or_else(|| view::gather(order, &from.ids), Ok)?;
         rustix::system::sethostname(b"sandbox").map_err(rustix_step("naming the host"))?;
         network(order.network).map_err(step("bringing up the loopback interface"))?;
-        view::enter(order, trees)?;
+        view::enter(order, &trees)?;
     } else if isolated {
         if from.ids.caller_is_root {
             ids::become_owner(from.ids.host, true).map_err(step("becoming another user"))?;
@@ -155,21 +155,16 @@ fn drop_capabilities() -> io::Result<()> {
     Ok(rustix::thread::set_capabilities(None, sets)?)
 }
 
+/// The rules for the toolbox, which hold for its commands too; theirs are narrower.
 fn landlock(order: &Order, from: &Inheritance, places: &Places) -> io::Result<u32> {
     let Some(rules) = Rules::new(order.network)? else { return Ok(0) };
     let version = rules.version();
-    for path in view::SYSTEM.iter().chain(&view::ETC).chain(&["/etc", "/proc"]) {
-        let is_whole_etc = *path == "/etc";
-        if from.namespaces || !is_whole_etc {
-            rules.allow(Path::new(path), Grant::Read)?;
-        }
-    }
-    for path in view::DEVICES {
-        rules.allow(Path::new(path), Grant::Write)?;
-    }
     for (path, grant) in &places.granted {
         rules.allow(path, *grant)?;
     }
+    rules.allow(&places.state, Grant::Write)?;
+    // To let commands be killed first; what matters there is read-only by its mounts.
+    rules.allow(Path::new("/proc"), Grant::Write)?;
     rules.allow_fd(from.program.as_fd(), Grant::Read)?;
     rules.restrict()?;
     Ok(version)
@@ -203,28 +198,35 @@ struct Places {
     workspace: PathBuf,
     state: PathBuf,
     read: Vec<PathBuf>,
+    /// What commands may do where.
     granted: Vec<(PathBuf, Grant)>,
 }
 
 impl Places {
     fn of(order: &Order, namespaces: bool) -> Self {
-        let place = |bind: &super::order::Bind| {
-            if namespaces { bind.target.clone() } else { bind.source.clone() }
-        };
-        let grant = |writable| if writable { Grant::Write } else { Grant::Read };
-        let binds = order.binds.iter().map(|bind| (place(bind), grant(bind.writable)));
+        let place = |bind: &Bind| if namespaces { &bind.target } else { &bind.source }.clone();
         let state = if namespaces { view::STATE.into() } else { order.folder.join("state") };
-        let own: Vec<PathBuf> = if namespaces {
+        let own = if namespaces {
             ["/tmp", view::HOME, "/dev/shm"].map(PathBuf::from).to_vec()
         } else {
             vec![order.folder.join("tmp")]
         };
-        let own = own.into_iter().chain([state.clone()]).map(|path| (path, Grant::Write));
+        let etc: &[&str] = if namespaces { &["/etc"] } else { &view::ETC };
+        let read = view::SYSTEM.iter().chain(etc).chain(&["/proc"]).map(PathBuf::from);
+        let write = own.into_iter().chain(view::DEVICES.map(PathBuf::from));
+        let binds = order
+            .binds
+            .iter()
+            .map(|bind| (place(bind), if bind.writable { Grant::Write } else { Grant::Read }));
+        let granted = binds
+            .chain(read.map(|path| (path, Grant::Read)))
+            .chain(write.map(|path| (path, Grant::Write)))
+            .chain([(state.clone(), Grant::Read)]);
         Self {
+            granted: granted.collect(),
             workspace: order.binds.first().map(place).unwrap_or_default(),
-            state,
             read: order.binds.iter().skip(1).map(place).collect(),
-            granted: binds.chain(own).collect(),
+            state,
         }
     }
 }
@@ -241,6 +243,8 @@ fn execute(
         state: places.state.clone(),
         read_paths: places.read.clone(),
         grace_ms: order.grace_ms,
+        lock: (order.isolation != Isolation::None)
+            .then(|| Lock { network: order.network, granted: places.granted.clone() }),
     };
     let options = serde_json::to_string(&options).map_err(|error| step("options")(error.into()))?;
     let program = Path::new("polos").as_os_str().as_bytes();

@@ -1,23 +1,27 @@
 //! The first process of a box: the toolbox, and the supervisors that it starts.
 //!
 //! Neither can be looked into by the commands, which run as the same user: without that their
-//! descriptors would lead out of the view that the commands have.
+//! descriptors would lead out of the view that the commands have. And each command is locked once
+//! more before it is executed: it can read the toolbox's records, and not change them.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use polos_toolbox::files::Mount;
 use polos_toolbox::{program, server};
+use rustix::fs::{Mode, OFlags};
 use rustix::process::DumpableBehavior;
 use serde::{Deserialize, Serialize};
 
+use crate::config::Network;
+
+use super::landlock::{Grant, Rules};
+
 /// The workspace as the tools call it, wherever it is.
 const WORKSPACE: &str = "/workspace";
-/// What a supervisor is told by the toolbox's own program.
-const SUPERVISE: &str = "supervise-command";
-
 /// What the toolbox is started with.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Options {
@@ -25,7 +29,19 @@ pub(crate) struct Options {
     pub(crate) state: PathBuf,
     pub(crate) read_paths: Vec<PathBuf>,
     pub(crate) grace_ms: u64,
+    /// What commands may do where; absent without isolation.
+    pub(crate) lock: Option<Lock>,
 }
+
+/// The rules for each command.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Lock {
+    pub(crate) network: Network,
+    pub(crate) granted: Vec<(PathBuf, Grant)>,
+}
+
+/// The ruleset for the commands of this supervisor.
+static RULESET: OnceLock<Rules> = OnceLock::new();
 
 /// Serves as the toolbox until the grace is over.
 pub(crate) fn serve(options: &str) -> Result<(), String> {
@@ -33,6 +49,7 @@ pub(crate) fn serve(options: &str) -> Result<(), String> {
     let options: Options = serde_json::from_str(options).map_err(|error| error.to_string())?;
     let itself =
         |path: &PathBuf| Mount { name: path.to_string_lossy().into_owned(), disk: path.clone() };
+    let lock = serde_json::to_string(&options.lock).map_err(|error| error.to_string())?;
     server::serve(server::Options {
         ledger: Some(options.state.join("ledger")),
         state: options.state,
@@ -41,15 +58,44 @@ pub(crate) fn serve(options: &str) -> Result<(), String> {
         // Guards and covers are mounts.
         cross_mounts: true,
         grace: Duration::from_millis(options.grace_ms),
-        supervisor: [super::SUBCOMMAND, "supervise"].map(OsString::from).to_vec(),
+        supervisor: [super::SUBCOMMAND, "supervise", &lock].map(OsString::from).to_vec(),
     })
     .map_err(|error| error.to_string())
 }
 
 /// Supervises one command.
-pub(crate) fn supervise() -> Result<ExitCode, String> {
+pub(crate) fn supervise(lock: &str) -> Result<(), String> {
     hide()?;
-    Ok(program::main(&[], [OsString::from(SUPERVISE)]))
+    let lock: Option<Lock> = serde_json::from_str(lock).map_err(|error| error.to_string())?;
+    if let Some(lock) = lock {
+        let rules = make_rules(&lock).map_err(|error| format!("Landlock: {error}"))?;
+        rules.and_then(|rules| RULESET.set(rules).err());
+    }
+    program::supervise(before_command).map_err(|error| error.to_string())
+}
+
+fn make_rules(lock: &Lock) -> io::Result<Option<Rules>> {
+    let Some(rules) = Rules::new(lock.network)? else { return Ok(None) };
+    for (path, grant) in &lock.granted {
+        rules.allow(path, *grant)?;
+    }
+    Ok(Some(rules))
+}
+
+/// Runs in the new process of a command, where nothing but system calls is allowed.
+fn before_command() -> io::Result<()> {
+    let Some(rules) = RULESET.get() else { return Ok(()) };
+    be_killed_first();
+    rules.restrict()
+}
+
+/// When memory runs out, commands go before the toolbox; where that cannot be said, the kernel
+/// takes the largest.
+fn be_killed_first() {
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    if let Ok(file) = rustix::fs::open(c"/proc/self/oom_score_adj", flags, Mode::empty()) {
+        let _ = rustix::io::write(file, b"500");
+    }
 }
 
 fn hide() -> Result<(), String> {

@@ -1,10 +1,11 @@
 //! The keeper: on the host, one for each box. It prepares, clones, waits, and clears away.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -58,15 +59,18 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         [] => return keep(),
-        ["init", options] => init::serve(options).map(|()| ExitCode::SUCCESS),
-        ["supervise"] => init::supervise(),
+        ["init", options] => init::serve(options),
+        ["supervise", lock] => init::supervise(lock),
         _ => Err("this subcommand is for the sandbox's own use".to_owned()),
     };
-    done.unwrap_or_else(|message| {
-        // Nobody may be there to read it.
-        let _ = writeln!(io::stderr(), "{message}");
-        ExitCode::FAILURE
-    })
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            // Nobody may be there to read it.
+            let _ = writeln!(io::stderr(), "{message}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn keep() -> ExitCode {
@@ -128,7 +132,9 @@ fn run(order: &Order) -> Result<ExitCode, String> {
         Ok(ExitCode::SUCCESS)
     });
     groups.remove();
-    made.iter().for_each(|path| drop(fs::remove_file(path)));
+    for path in made {
+        let _ = fs::remove_file(path);
+    }
     let _ = fs::remove_file(order.folder.join("box.json"));
     outcome
 }
@@ -302,15 +308,24 @@ fn end(pid: Pid) {
     let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
 }
 
+/// What is made where a guard needs something to stand on.
+#[derive(Debug, Clone, Copy)]
+enum Missing<'a> {
+    Folder,
+    File(&'a str),
+}
+
 /// Makes what guards need to stand on; gives the files to take away at the end.
-fn make_missing(order: &Order) -> io::Result<Vec<std::path::PathBuf>> {
+fn make_missing(order: &Order) -> io::Result<Vec<PathBuf>> {
     let mut made = Vec::new();
     for bind in &order.binds {
         for guard in &bind.guards {
-            if let Some(content) = missing_content(&guard.kind)
-                && make_one(bind, &guard.path, content)?
-                && content.is_some()
-            {
+            let missing = match &guard.kind {
+                GuardKind::Pinned | GuardKind::ReadOnly => continue,
+                GuardKind::ReadOnlyFolder => Missing::Folder,
+                GuardKind::ReadOnlyFile { content } => Missing::File(content),
+            };
+            if make_one(bind, &guard.path, missing)? && matches!(missing, Missing::File(_)) {
                 made.push(bind.source.join(&guard.path));
             }
         }
@@ -318,45 +333,41 @@ fn make_missing(order: &Order) -> io::Result<Vec<std::path::PathBuf>> {
     Ok(made)
 }
 
-/// `Some(None)` for a folder, `Some(Some(text))` for a file.
-fn missing_content(kind: &GuardKind) -> Option<Option<&str>> {
-    match kind {
-        GuardKind::Pinned | GuardKind::ReadOnly => None,
-        GuardKind::ReadOnlyFolder => Some(None),
-        GuardKind::ReadOnlyFile { content } => Some(Some(content)),
-    }
-}
-
 /// Makes one thing where nothing is, following no link; it belongs to whoever owns its folder.
-fn make_one(bind: &Bind, path: &Path, content: Option<&str>) -> io::Result<bool> {
+fn make_one(bind: &Bind, path: &Path, missing: Missing<'_>) -> io::Result<bool> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(false) };
     let root = mounts::folder(&bind.source)?;
     let Ok(parent) = mounts::beneath(root.as_fd(), parent) else { return Ok(false) };
-    let owner = rustix::fs::fstat(&parent)?;
-    let made: rustix::io::Result<Option<OwnedFd>> = match content {
-        None => rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)).map(|()| None),
-        Some(_) => {
-            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW;
-            rustix::fs::openat(&parent, name, flags | OFlags::CLOEXEC, Mode::from_raw_mode(0o644))
-                .map(Some)
+    let made = match missing {
+        Missing::Folder => rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)),
+        Missing::File(content) => {
+            let flags =
+                OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            match rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(0o644)) {
+                Ok(file) => {
+                    File::from(file).write_all(content.as_bytes())?;
+                    Ok(())
+                }
+                Err(errno) => Err(errno),
+            }
         }
     };
     match made {
-        Ok(file) => {
-            if let (Some(file), Some(content)) = (file, content) {
-                File::from(file).write_all(content.as_bytes())?;
-            }
-            if rustix::process::geteuid().is_root() {
-                let uid = Some(rustix::fs::Uid::from_raw(owner.st_uid));
-                let gid = Some(rustix::fs::Gid::from_raw(owner.st_gid));
-                let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-                rustix::fs::chownat(&parent, name, uid, gid, flags)?;
-            }
-            Ok(true)
-        }
+        Ok(()) => give_to_owner_of(&parent, name).map(|()| true),
         Err(rustix::io::Errno::EXIST | rustix::io::Errno::NOTDIR) => Ok(false),
         Err(errno) => Err(errno.into()),
     }
+}
+
+fn give_to_owner_of(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let owner = rustix::fs::fstat(parent)?;
+    let uid = Some(rustix::fs::Uid::from_raw(owner.st_uid));
+    let gid = Some(rustix::fs::Gid::from_raw(owner.st_gid));
+    let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+    Ok(rustix::fs::chownat(parent, name, uid, gid, flags)?)
 }
 
 impl Process {

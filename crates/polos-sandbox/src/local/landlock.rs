@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
+use serde::{Deserialize, Serialize};
 
 use crate::config::Network;
 
@@ -27,7 +28,7 @@ const FILE_RIGHTS: u64 = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 const KNOWN_MAX: u32 = 6;
 
 /// What a rule grants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Grant {
     Read,
     Write,
@@ -95,7 +96,7 @@ impl Rules {
     }
 
     /// Puts this process, and all it will start, under the rules.
-    pub(crate) fn restrict(self) -> io::Result<()> {
+    pub(crate) fn restrict(&self) -> io::Result<()> {
         sys::landlock_restrict(self.ruleset.as_fd())
     }
 }

@@ -9,6 +9,10 @@ use crate::config::Limits;
 /// Processes of ours in a box: the first one, and one supervisor for each running command.
 pub(crate) const OWN_PROCESSES: u64 = 24;
 
+/// The supervisors write the whole of an output, 64 MiB and what they say of it, under the same
+/// limit as the commands.
+const FILE_BYTES_MIN: u64 = 80 << 20;
+
 /// Sets them for this process and its descendants, who cannot raise them again.
 pub(crate) fn set(limits: &Limits, has_memory_group: bool) -> io::Result<()> {
     let set = |resource, value: u64| {
@@ -16,7 +20,7 @@ pub(crate) fn set(limits: &Limits, has_memory_group: bool) -> io::Result<()> {
     };
     set(Resource::Core, 0)?;
     set(Resource::Nofile, limits.open_files)?;
-    set(Resource::Fsize, limits.file_bytes)?;
+    set(Resource::Fsize, limits.file_bytes.max(FILE_BYTES_MIN))?;
     set(Resource::Nproc, limits.processes + OWN_PROCESSES)?;
     if !has_memory_group {
         // Per process, and the best there is without a control group. The size of the address

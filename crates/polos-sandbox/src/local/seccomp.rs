@@ -1,8 +1,8 @@
 //! The system calls that nothing in a box may make.
 //!
 //! A deny list: what programs need changes too often for an allow list. It takes away what widens
-//! the kernel's surface (new namespaces, mounts, bpf, io_uring), what reaches into other processes
-//! (ptrace, process_vm_readv) and every kind of socket that the box's network does not need.
+//! the kernel's surface (new namespaces, mounts, `bpf`, `io_uring`), what reaches into other processes
+//! (`ptrace`, `process_vm_readv`) and every kind of socket that the box's network does not need.
 
 use std::io;
 

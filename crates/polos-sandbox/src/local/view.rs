@@ -124,12 +124,12 @@ fn tree(source: &Path, target: &Path, attributes: u64) -> Result<Tree, Failure> 
 }
 
 /// Puts the root together and makes it this process's root.
-pub(crate) fn enter(order: &Order, trees: Vec<Tree>) -> Result<(), Failure> {
+pub(crate) fn enter(order: &Order, trees: &[Tree]) -> Result<(), Failure> {
     let staging = mounts::staging().unwrap_or(Path::new("/"));
     let fail = at(staging);
     let root = start(staging).map_err(fail)?;
     furnish(order).map_err(at(staging))?;
-    for tree in &trees {
+    for tree in trees {
         put(&root, tree)?;
     }
     furnish_proc(&root).map_err(at(Path::new("/proc")))?;

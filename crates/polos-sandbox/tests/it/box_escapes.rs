@@ -336,7 +336,7 @@ async fn fork_bombs_memory_and_output_are_bounded() {
     let mut fixture = Fixture::new();
     fixture.spec.config.local.limits.processes = 40;
     fixture.spec.config.local.limits.memory_bytes = 128 << 20;
-    fixture.spec.config.local.limits.file_bytes = 32 << 20;
+    fixture.spec.config.local.limits.file_bytes = 80 << 20;
     let Some(sandbox) = fixture.open().await else { return };
     let mut bomb = request("bomb", "bomb() { bomb | bomb & }; bomb; sleep 30");
     bomb.timeout_ms = Some(1_000);
@@ -347,8 +347,8 @@ async fn fork_bombs_memory_and_output_are_bounded() {
     sandbox.exec(many, |_| {}).await.unwrap();
     let hog = sh(&sandbox, "perl -e '$x = \"x\" x 1_000_000_000; print length $x'").await;
     assert_ne!(hog.exit_code, Some(0), "{hog:?}");
-    let file = sh(&sandbox, "head -c 100m /dev/zero > big; stat -c %s big").await;
-    assert!(std::fs::metadata(fixture.work().join("big")).unwrap().len() <= 32 << 20, "{file:?}");
+    let file = sh(&sandbox, "head -c 120m /dev/zero > big; stat -c %s big").await;
+    assert!(std::fs::metadata(fixture.work().join("big")).unwrap().len() <= 80 << 20, "{file:?}");
     let tmp =
         sh(&sandbox, "for i in $(seq 20); do head -c 30m /dev/zero > /tmp/$i || exit 9; done")
             .await;
@@ -372,8 +372,8 @@ async fn nothing_survives_a_time_limit_or_the_box() {
     );
     exec.timeout_ms = Some(300);
     sandbox.exec(exec, |_| {}).await.unwrap();
-    let line = "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -c 1008";
-    assert_eq!(sh(&sandbox, line).await.stdout, "1\n", "only the grep itself");
+    let line = "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -cx '100[8]'";
+    assert_eq!(sh(&sandbox, line).await.stdout, "0\n");
     let mut exec = request("left", "setsid sleep 1009 & setsid sleep 1009");
     exec.background = true;
     sandbox.exec(exec, |_| {}).await.unwrap();
@@ -417,8 +417,7 @@ async fn the_toolboxs_state_is_out_of_the_commands_reach() {
         &[
             "echo x >> /.polos/state/ledger",
             "rm -rf /.polos/state/commands",
-            "find /.polos -type f -name intent.json -delete && exit 1; \
-         test -z \"$(find /.polos -type f -name intent.json)\"",
+            "find /.polos/state -type f -name intent.json -delete",
             "echo x > /.polos/state/commands/x",
             "perl -e 'use Socket; socket(S, PF_UNIX, SOCK_STREAM, 0) or exit 1; \
          connect(S, pack_sockaddr_un(\"/.polos/state/toolbox.sock\")) or exit 1'",

@@ -153,6 +153,12 @@ pub fn named_id(name: &str) -> String {
     id
 }
 
+impl Default for Boxes {
+    fn default() -> Self {
+        Self::new(BoxesConfig::default())
+    }
+}
+
 impl Boxes {
     pub fn new(config: BoxesConfig) -> Self {
         Self { config: Arc::new(config), open: Arc::default() }

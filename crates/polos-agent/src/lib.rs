@@ -22,6 +22,7 @@ mod spent;
 mod tool;
 mod turn;
 mod work;
+mod worker;
 
 pub use agent::{Agent, Invalid, Limits, ModelOptions, OnError};
 pub use boxes::{Boxes, BoxesConfig, Desk, named_id};
@@ -29,3 +30,4 @@ pub use conversation::{Input, Output};
 pub use file::{FileError, load_dir, load_file};
 pub use models::{Model, Models};
 pub use tool::Tool;
+pub use worker::{NativeConfig, OnBegin, SetupError, native_worker, tend};

@@ -141,7 +141,7 @@ impl Launcher {
         let mut command = Command::new(program);
         if let Some(before) = self.before {
             #[expect(unsafe_code, reason = "std has no safe way to act between fork and exec")]
-            // SAFETY: a `BeforeCommand` only makes system calls.
+            // SAFETY: this process has one thread, and a `BeforeCommand` only makes system calls.
             unsafe {
                 command.pre_exec(before);
             }
@@ -156,12 +156,32 @@ impl Launcher {
             .stdout(stdout)
             .stderr(stderr)
             .spawn()
-            .map_err(|error| Failure::of_spawn(program, &error))?;
+            .map_err(|error| self.failure(program, &error))?;
         // The child is reaped by pid, with whatever it leaves behind.
         i32::try_from(child.id())
             .ok()
             .and_then(Pid::from_raw)
             .ok_or_else(|| Failure::other("a process without an id"))
+    }
+
+    fn failure(&self, program: &str, error: &io::Error) -> Failure {
+        let missing = match error.kind() {
+            io::ErrorKind::NotFound => true,
+            // A folder of `PATH` that may not be searched says the same of every name.
+            io::ErrorKind::PermissionDenied => !program.contains('/') && !self.is_on_path(program),
+            _ => false,
+        };
+        if missing {
+            Failure { code: NOT_FOUND, message: format!("`{program}`: command not found") }
+        } else {
+            Failure::other(format!("`{program}`: {error}"))
+        }
+    }
+
+    fn is_on_path(&self, program: &str) -> bool {
+        let path = self.env.iter().find(|(name, _)| name == "PATH");
+        let folders = path.map(|(_, value)| value.as_str()).unwrap_or_default();
+        folders.split(':').any(|folder| self.cwd.join(folder).join(program).is_file())
     }
 
     fn settle(&mut self, stage: &Stage, started: Result<Pid, Failure>) -> Process {
@@ -270,14 +290,5 @@ struct Failure {
 impl Failure {
     fn other(message: impl Into<String>) -> Self {
         Self { code: NOT_EXECUTABLE, message: message.into() }
-    }
-
-    fn of_spawn(program: &str, error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::NotFound => {
-                Self { code: NOT_FOUND, message: format!("`{program}`: command not found") }
-            }
-            _ => Self::other(format!("`{program}`: {error}")),
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use polos_toolbox::message::{Ended, Exec, Reply, Request, Status};
 
-use crate::harness::{Toolbox, processes_with, shell, start_boxed, until};
+use crate::harness::{Toolbox, new_mark, processes_with, shell, start_boxed, until};
 
 fn status(toolbox: &Toolbox, command: &str) -> Status {
     match toolbox.client.call(Request::Status { command: command.to_owned() }).unwrap() {
@@ -17,7 +17,7 @@ fn as_process_1_it_runs_and_ends_commands() {
     assert_eq!(toolbox.client.welcome().pid, 1);
     let result = toolbox.shell("a", "echo $$ | grep -q . && echo fine");
     assert_eq!((result.stdout.as_str(), result.exit_code), ("fine\n", Some(0)));
-    let mark = std::process::id() + 2_000_000;
+    let mark = new_mark();
     let line = format!("setsid setsid sleep 9.{mark} & (setsid sleep 9.{mark} &); sleep 9.{mark}");
     let slow = toolbox.exec(Exec { timeout_ms: Some(500), ..shell("slow", &line) });
     assert_eq!(slow.ended, Ended::TimedOut);
@@ -28,7 +28,7 @@ fn as_process_1_it_runs_and_ends_commands() {
 #[test]
 fn with_the_box_goes_everything_in_it() {
     let Some(mut toolbox) = start_boxed(4_096) else { return };
-    let mark = std::process::id() + 2_000_000;
+    let mark = new_mark();
     let line = format!("setsid sleep 9.{mark} & sleep 9.{mark}");
     let exec = Exec { background: true, timeout_ms: None, ..shell("bg", &line) };
     toolbox.client.call(Request::Exec(exec)).unwrap();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use polos_toolbox::Client;
@@ -178,6 +179,13 @@ pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
         assert!(Instant::now() < limit, "it never came to be: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// A number of fixed length that no other test has, to know processes by.
+pub(crate) fn new_mark() -> u64 {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let process = u64::from(std::process::id());
+    1_000_000_000_000 + process * 1_000 + COUNT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Processes whose command line contains a mark, zombies left out.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use polos_toolbox::message::{Code, Ended, Exec, Reply, Request, Status};
 
-use crate::harness::{Toolbox, processes_with, shell, start, until};
+use crate::harness::{Toolbox, new_mark, processes_with, shell, start, until};
 
 /// Leaves grandchildren behind that changed session and parent, and ignore what can be ignored.
 const ESCAPING: &str = "
@@ -15,26 +15,22 @@ for i in 1 2 3; do
 done
 ";
 
-fn escaping(mark: u32, then: &str) -> String {
+fn escaping(mark: u64, then: &str) -> String {
     ESCAPING.replace("MARK", &mark.to_string()) + then
 }
 
-fn mark() -> u32 {
-    // Of this test's process, so that tests do not count each other's.
-    std::process::id() + 1_000_000
-}
-
-fn sleepers(mark: u32) -> usize {
+fn sleepers(mark: u64) -> usize {
     processes_with(&format!("9.{mark}"))
 }
 
 #[test]
 fn a_timeout_leaves_nothing_behind() {
+    let mark = new_mark();
     let toolbox = start();
-    let line = escaping(mark(), "wait");
+    let line = escaping(mark, "wait");
     let began = Instant::now();
     let result = toolbox.exec(Exec { timeout_ms: Some(1_000), ..shell("slow", &line) });
-    assert_eq!(sleepers(mark()), 0);
+    assert_eq!(sleepers(mark), 0);
     assert_eq!((result.timed_out, result.ended), (true, Ended::TimedOut));
     assert_eq!((result.exit_code, result.left_running), (None, 0));
     assert_eq!(result.why, "stopped after 1 s: the time limit was reached");
@@ -56,15 +52,16 @@ fn what_ends_when_asked_ends_at_once() {
 
 #[test]
 fn a_kill_reaches_what_a_command_left_behind() {
+    let mark = new_mark();
     let toolbox = start();
-    let result = toolbox.shell("left", &escaping(mark(), "echo done"));
+    let result = toolbox.shell("left", &escaping(mark, "echo done"));
     assert_eq!((result.stdout.as_str(), result.exit_code), ("done\n", Some(0)));
     assert!(result.left_running >= 6, "{}", result.left_running);
-    assert!(sleepers(mark()) >= 6);
+    assert!(sleepers(mark) >= 6);
     let kill = || toolbox.client.call(Request::Kill { command: "left".to_owned() }).unwrap();
     let killed = |was_running| Reply::Killed { command: "left".to_owned(), was_running };
     assert_eq!(kill(), killed(true));
-    assert_eq!(sleepers(mark()), 0);
+    assert_eq!(sleepers(mark), 0);
     assert_eq!(kill(), killed(false));
 }
 
@@ -79,16 +76,17 @@ fn an_end_does_not_wait_for_inherited_pipes() {
 
 #[test]
 fn a_kill_spares_other_commands() {
+    let mark = new_mark();
     let toolbox = start();
     for id in ["one", "two"] {
         let exec =
-            Exec { background: true, timeout_ms: None, ..shell(id, &escaping(mark(), "wait")) };
+            Exec { background: true, timeout_ms: None, ..shell(id, &escaping(mark, "wait")) };
         toolbox.client.call(Request::Exec(exec)).unwrap();
     }
-    until("both run", || sleepers(mark()) >= 12 && settled(mark()));
-    let both = sleepers(mark());
+    until("both run", || sleepers(mark) >= 12 && settled(mark));
+    let both = sleepers(mark);
     toolbox.client.call(Request::Kill { command: "one".to_owned() }).unwrap();
-    assert_eq!(sleepers(mark()), both / 2);
+    assert_eq!(sleepers(mark), both / 2);
     assert_eq!(status(&toolbox, "two"), Status::Running);
     let Status::Done { result } = status(&toolbox, "one") else { panic!("not done") };
     assert_eq!(
@@ -96,10 +94,10 @@ fn a_kill_spares_other_commands() {
         (Ended::Killed, "ended on request before it was done")
     );
     toolbox.client.call(Request::Kill { command: "two".to_owned() }).unwrap();
-    assert_eq!(sleepers(mark()), 0);
+    assert_eq!(sleepers(mark), 0);
 }
 
-fn settled(mark: u32) -> bool {
+fn settled(mark: u64) -> bool {
     let before = sleepers(mark);
     std::thread::sleep(Duration::from_millis(200));
     before == sleepers(mark)
@@ -114,9 +112,9 @@ fn status(toolbox: &Toolbox, command: &str) -> Status {
 
 #[test]
 fn a_fork_bomb_is_outrun() {
+    let mark = new_mark();
     let toolbox = start();
     // Bounded by depth, so that a failure does not take the machine along.
-    let mark = mark();
     let bomb = format!(
         "b() {{ if [ $1 -gt 0 ]; then b $(($1-1)) & b $(($1-1)) & fi; exec sleep 9.{mark}; }}; b 7"
     );
@@ -127,28 +125,28 @@ fn a_fork_bomb_is_outrun() {
 
 #[test]
 fn the_end_of_the_toolbox_ends_everything() {
+    let mark = new_mark();
     let mut toolbox = start();
-    let exec =
-        Exec { background: true, timeout_ms: None, ..shell("bg", &escaping(mark(), "wait")) };
+    let exec = Exec { background: true, timeout_ms: None, ..shell("bg", &escaping(mark, "wait")) };
     toolbox.client.call(Request::Exec(exec)).unwrap();
-    until("it runs", || sleepers(mark()) >= 6);
+    until("it runs", || sleepers(mark) >= 6);
     toolbox.client.call(Request::Shutdown).unwrap();
     assert!(toolbox.process.wait().unwrap().success());
-    assert_eq!(sleepers(mark()), 0);
+    assert_eq!(sleepers(mark), 0);
 }
 
 #[test]
 fn orphans_of_a_killed_supervisor_are_swept() {
+    let mark = new_mark();
     let toolbox = start();
-    let exec =
-        Exec { background: true, timeout_ms: None, ..shell("bg", &escaping(mark(), "wait")) };
+    let exec = Exec { background: true, timeout_ms: None, ..shell("bg", &escaping(mark, "wait")) };
     toolbox.client.call(Request::Exec(exec)).unwrap();
-    until("it runs", || sleepers(mark()) >= 6);
+    until("it runs", || sleepers(mark) >= 6);
     let children = format!("/proc/{0}/task/{0}/children", toolbox.process.id());
     let supervisor = fs::read_to_string(children).unwrap().trim().to_owned();
     let supervisor = rustix::process::Pid::from_raw(supervisor.parse().unwrap()).unwrap();
     rustix::process::kill_process(supervisor, rustix::process::Signal::KILL).unwrap();
-    until("they are swept", || sleepers(mark()) == 0);
+    until("they are swept", || sleepers(mark) == 0);
     assert!(matches!(status(&toolbox, "bg"), Status::Unknown { .. }));
     let again = toolbox.refused(Request::Attach { command: "bg".to_owned() });
     assert_eq!(again.code, Code::OutcomeUnknown, "{again}");

@@ -241,6 +241,31 @@ impl Query<'_> {
         Ok(())
     }
 
+    /// Says of each row that does not read back what is wrong, up to so many in all.
+    pub(super) fn damages(
+        &self,
+        decode: fn(&mut Columns<'_>) -> Result<(), Misfit>,
+        findings: &mut Vec<String>,
+        findings_max: usize,
+    ) {
+        let mut read = || -> rusqlite::Result<()> {
+            let mut statement = self.connection.prepare(self.sql)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                if let Err(misfit) = decode(&mut Columns { row, next: 0 }) {
+                    findings.push(self.damaged(row, &misfit).to_string());
+                }
+                if findings.len() >= findings_max {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        if let Err(cause) = read() {
+            findings.push(format!("{}: {cause}", self.table));
+        }
+    }
+
     fn damaged(&self, row: &Row<'_>, misfit: &Misfit) -> ReadError {
         let key: Vec<_> = (0..self.key_len)
             .map(|index| match row.get_ref(index) {

@@ -6,6 +6,8 @@
 //! disk. Checkpoints are taken by the writer itself, not by `SQLite`'s own hook, which would swallow
 //! an fsync that failed.
 
+mod backup;
+mod check;
 mod column;
 mod failure;
 mod lock;
@@ -19,6 +21,7 @@ mod table;
 mod tx;
 mod writer;
 
+pub use backup::{BackupError, Progress, backup};
 pub use lock::{Holder, holder};
 pub use open::Options;
 
@@ -69,6 +72,15 @@ impl Store {
     /// The lock file cannot be written.
     pub fn announce(&self, address: &str) -> std::io::Result<()> {
         self.lock.announce(address)
+    }
+
+    /// Gives pages that deleted rows left behind back to the file system, at most so many, and says
+    /// how many. Meant for quiet times, in slices: each is a transaction of its own.
+    ///
+    /// # Errors
+    /// As for a batch.
+    pub fn vacuum(&self, pages_max: u32) -> Result<u64, CommitError> {
+        self.writer().vacuum(pages_max)
     }
 
     /// The database file.

@@ -34,17 +34,39 @@ impl Writer {
 
     /// Makes a batch durable.
     pub(super) fn commit(&mut self, batch: &Batch) -> Result<Vec<Outcome>, CommitError> {
-        if let Some(failed) = &self.failed {
-            return Err(CommitError::Fatal(failed.clone()));
-        }
-        let result = self.transact(batch);
-        if let Err(CommitError::Fatal(message)) = &result {
-            self.failed = Some(message.clone());
-        }
+        let result = self.unless_failed(|writer| writer.transact(batch));
         if result.is_ok() && self.wal_pages.load(Ordering::Relaxed) >= self.checkpoint_pages {
             self.checkpoint();
         }
         result
+    }
+
+    /// Acts, unless the disk has failed before; remembers if it fails now.
+    fn unless_failed<T>(
+        &mut self,
+        act: impl FnOnce(&mut Self) -> Result<T, CommitError>,
+    ) -> Result<T, CommitError> {
+        if let Some(failed) = &self.failed {
+            return Err(CommitError::Fatal(failed.clone()));
+        }
+        let result = act(self);
+        if let Err(CommitError::Fatal(message)) = &result {
+            self.failed = Some(message.clone());
+        }
+        result
+    }
+
+    fn free_pages(&self, pages_max: u32) -> rusqlite::Result<u64> {
+        let free = || -> rusqlite::Result<u64> {
+            self.connection.pragma_query_value(None, "freelist_count", |row| row.get(0))
+        };
+        let before = free()?;
+        // Each step of the statement gives one page back.
+        let sql = format!("PRAGMA incremental_vacuum({pages_max})");
+        let mut statement = self.connection.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        while rows.next()?.is_some() {}
+        Ok(before.saturating_sub(free()?))
     }
 
     fn transact(&mut self, batch: &Batch) -> Result<Vec<Outcome>, CommitError> {
@@ -60,6 +82,16 @@ impl Writer {
         }
         committed.map_err(|cause| failure::of_commit(&cause))?;
         Ok(outcomes)
+    }
+
+    /// Gives free pages back, and says how many.
+    pub(super) fn vacuum(&mut self, pages_max: u32) -> Result<u64, CommitError> {
+        let freed = self.unless_failed(|writer| {
+            let freed = writer.free_pages(pages_max);
+            freed.map_err(|cause| failure::of_commit(&cause))
+        })?;
+        self.checkpoint();
+        Ok(freed)
     }
 
     /// Folds the write-ahead log into the database. What is in the log is durable already, so a

@@ -1,4 +1,4 @@
-//! The shared suite, over SQLite and over the model that the simulation trusts.
+//! The shared suite, over `SQLite` and over the model that the simulation trusts.
 
 use polos_store::Store;
 use polos_store::sqlite::{self, Options};

@@ -12,7 +12,8 @@ use polos_protocol::{ApprovalId, Namespace, RunId};
 use rusqlite::{Connection, ToSql, params};
 use std::fmt::Write as _;
 
-const SELECT: &str = "SELECT namespace, id, approval FROM approvals WHERE namespace = ?";
+/// The columns of [`decode`].
+pub(in crate::sqlite) const SELECT: &str = "SELECT namespace, id, approval FROM approvals ";
 
 /// Writes an approval, new or changed.
 pub(in crate::sqlite) fn put(tx: &Tx<'_>, row: &ApprovalRow) -> Result<(), Fault> {
@@ -38,7 +39,7 @@ pub(in crate::sqlite) fn delete_all(tx: &Tx<'_>, run: RunId) -> Result<(), Fault
     tx.execute(sql, params![tx.namespace, run.to_string()]).map(drop)
 }
 
-fn decode(columns: &mut Columns<'_>) -> Result<ApprovalRow, Misfit> {
+pub(in crate::sqlite) fn decode(columns: &mut Columns<'_>) -> Result<ApprovalRow, Misfit> {
     Ok(ApprovalRow { namespace: columns.parsed()?, approval: columns.skip(1).json()? })
 }
 
@@ -48,7 +49,7 @@ pub(in crate::sqlite) fn one(
     namespace: &Namespace,
     id: ApprovalId,
 ) -> Result<Option<ApprovalRow>, ReadError> {
-    let sql = format!("{SELECT} AND id = ?");
+    let sql = format!("{SELECT} WHERE namespace = ? AND id = ?");
     Query { connection, table: "approvals", key_len: 2, sql: &sql }
         .first(params![namespace.as_str(), id.to_string()], decode)
 }
@@ -61,7 +62,7 @@ pub(in crate::sqlite) fn list(
     run: Option<RunId>,
     request: &PageRequest,
 ) -> Result<PageOf<ApprovalRow>, ReadError> {
-    let mut sql = SELECT.to_owned();
+    let mut sql = format!("{SELECT} WHERE namespace = ?");
     let mut params: Vec<Box<dyn ToSql>> = vec![Box::new(namespace.as_str().to_owned())];
     if let Some(state) = state {
         _ = write!(sql, " AND state = '{}'", state.name());

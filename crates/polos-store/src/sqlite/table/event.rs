@@ -8,7 +8,9 @@ use crate::row::EventRow;
 use polos_protocol::{Millis, Namespace};
 use rusqlite::{Connection, Params, params};
 
-const COLUMNS: &str = "namespace, topic, position, id, key, at, envelope, payload";
+/// The columns of [`decode`].
+pub(in crate::sqlite) const SELECT: &str =
+    "SELECT namespace, topic, position, id, key, at, envelope, payload FROM events ";
 
 /// Publishes an event, and raises its topic's head.
 pub(in crate::sqlite) fn insert(tx: &Tx<'_>, row: &EventRow) -> Result<(), Fault> {
@@ -44,7 +46,7 @@ pub(in crate::sqlite) fn delete_before(tx: &Tx<'_>, before: Millis) -> Result<()
     tx.execute(sql, params![tx.namespace, int(before)]).map(drop)
 }
 
-fn decode(columns: &mut Columns<'_>) -> Result<EventRow, Misfit> {
+pub(in crate::sqlite) fn decode(columns: &mut Columns<'_>) -> Result<EventRow, Misfit> {
     Ok(EventRow {
         namespace: columns.parsed()?,
         topic: columns.get()?,
@@ -61,7 +63,7 @@ fn first(
     rest: &str,
     params: impl Params,
 ) -> Result<Option<EventRow>, ReadError> {
-    let sql = format!("SELECT {COLUMNS} FROM events {rest}");
+    let sql = format!("{SELECT} {rest}");
     Query { connection, table: "events", key_len: 3, sql: &sql }.first(params, decode)
 }
 

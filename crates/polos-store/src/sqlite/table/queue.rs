@@ -57,9 +57,9 @@ pub(in crate::sqlite) fn counts(
     namespace: &Namespace,
 ) -> Result<Vec<QueueCount>, ReadError> {
     let sql = "SELECT queue, sum(queued), sum(running) FROM (\
-               SELECT queue, 1 AS queued, 0 AS running FROM runs \
+               SELECT queue, 1 AS queued, 0 AS running FROM runs INDEXED BY runs_queued \
                WHERE state = 'queued' AND namespace = ?1 UNION ALL \
-               SELECT queue, 0, 1 FROM runs WHERE state = 'running' AND namespace = ?1) \
+               SELECT queue, 0, 1 FROM runs INDEXED BY runs_running WHERE state = 'running' AND namespace = ?1) \
                GROUP BY queue ORDER BY queue";
     Query { connection, table: "runs", key_len: 1, sql }.all(
         params![namespace.as_str()],

@@ -9,9 +9,10 @@ use crate::row::RecordRow;
 use polos_protocol::{Kind, Namespace, NewRecord, RunId, StepKey, Value, WorkerId};
 use rusqlite::{Connection, params};
 
-const SELECT: &str = "SELECT namespace, run, seq, at, assignment, worker, build, n, kind, version, \
+/// The columns of [`decode`].
+pub(in crate::sqlite) const SELECT: &str = "SELECT namespace, run, seq, at, assignment, worker, build, n, kind, version, \
     key, after, attempt, fingerprint, envelope, value, error, detail, requested_ms, started_ms, \
-    ended_ms, traceparent FROM journal WHERE namespace = ?1 AND run = ?2 ";
+    ended_ms, traceparent FROM journal ";
 
 const INSERT: &str = "INSERT INTO journal (namespace, run, seq, at, kind, key, attempt, version, \
     after, assignment, n, worker, build, requested_ms, started_ms, ended_ms, fingerprint, \
@@ -85,7 +86,7 @@ pub(in crate::sqlite) fn delete_all(tx: &Tx<'_>, run: RunId) -> Result<(), Fault
     tx.execute(sql, params![tx.namespace, run.to_string()]).map(drop)
 }
 
-fn decode(columns: &mut Columns<'_>) -> Result<RecordRow, Misfit> {
+pub(in crate::sqlite) fn decode(columns: &mut Columns<'_>) -> Result<RecordRow, Misfit> {
     columns.skip(2);
     let seq = columns.number()?;
     let at = columns.number()?;
@@ -119,7 +120,7 @@ pub(in crate::sqlite) fn page(
     after: i64,
     bytes_max: usize,
 ) -> Result<Vec<RecordRow>, ReadError> {
-    let sql = format!("{SELECT} AND seq > ?3 ORDER BY seq");
+    let sql = format!("{SELECT} WHERE namespace = ?1 AND run = ?2 AND seq > ?3 ORDER BY seq");
     let mut records: Vec<RecordRow> = Vec::new();
     let mut bytes = 0;
     Query { connection, table: "journal", key_len: 3, sql: &sql }.each(
@@ -193,7 +194,7 @@ pub(in crate::sqlite) fn with_key(
     run: RunId,
     key: &StepKey,
 ) -> Result<Vec<RecordRow>, ReadError> {
-    let sql = format!("{SELECT} AND key = ?3 ORDER BY seq");
+    let sql = format!("{SELECT} WHERE namespace = ?1 AND run = ?2 AND key = ?3 ORDER BY seq");
     Query { connection, table: "journal", key_len: 3, sql: &sql }
         .all(params![namespace.as_str(), run.to_string(), key.as_str()], decode)
 }

@@ -14,12 +14,15 @@ use polos_protocol::{DefinitionKind, Namespace, RunId, StepKey};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use std::sync::Arc;
 
-/// The columns of [`decode`], to be followed by conditions on `r`.
-pub(in crate::sqlite) const SELECT: &str = "\
+/// The columns of [`decode`]; what follows on `runs r` is [`INPUTS`].
+pub(in crate::sqlite) const COLUMNS: &str = "\
     SELECT r.namespace, r.id, r.workflow, r.kind, r.start_key, r.seed, r.root, r.parent, \
     r.parent_key, r.detached, r.depth, r.queue, r.options, r.principal, r.forked_from, \
-    r.created_ms, r.status, i.envelope, i.value \
-    FROM runs r LEFT JOIN inputs i ON i.namespace = r.namespace AND i.run = r.id ";
+    r.created_ms, r.status, i.envelope, i.value FROM runs r ";
+
+/// Where the inputs come from; to be followed by conditions on `r`.
+pub(in crate::sqlite) const INPUTS: &str =
+    " LEFT JOIN inputs i ON i.namespace = r.namespace AND i.run = r.id ";
 
 const INSERT: &str = "\
     INSERT INTO runs (namespace, id, workflow, kind, queue, concurrency_key, session, root, parent, \
@@ -168,7 +171,7 @@ pub(in crate::sqlite) fn one(
     namespace: &Namespace,
     run: RunId,
 ) -> Result<Option<Run>, ReadError> {
-    let sql = format!("{SELECT} WHERE r.namespace = ?1 AND r.id = ?2");
+    let sql = format!("{COLUMNS} {INPUTS} WHERE r.namespace = ?1 AND r.id = ?2");
     Query { connection, table: "runs", key_len: 2, sql: &sql }
         .first(params![namespace.as_str(), run.to_string()], decode)
 }
@@ -208,7 +211,7 @@ pub(in crate::sqlite) fn child_count(
 /// All `queued` runs.
 pub(in crate::sqlite) fn ready(connection: &Connection) -> Result<Vec<ReadyRun>, ReadError> {
     let sql = "SELECT namespace, id, workflow, queue, concurrency_key, resumed, any_build, build, \
-               build_seen_ms, alone, options FROM runs WHERE state = 'queued' \
+               build_seen_ms, alone, options FROM runs INDEXED BY runs_queued WHERE state = 'queued' \
                ORDER BY namespace, id";
     Query { connection, table: "runs", key_len: 2, sql }.all([], decode_ready)
 }
@@ -241,7 +244,7 @@ fn decode_ready(columns: &mut Columns<'_>) -> Result<ReadyRun, Misfit> {
 pub(in crate::sqlite) fn running(
     connection: &Connection,
 ) -> Result<Vec<(Namespace, RunId)>, ReadError> {
-    let sql = "SELECT namespace, id FROM runs WHERE state = 'running' ORDER BY namespace, id";
+    let sql = "SELECT namespace, id FROM runs INDEXED BY runs_running WHERE state = 'running' ORDER BY namespace, id";
     Query { connection, table: "runs", key_len: 2, sql }
         .all([], |columns| Ok((columns.parsed()?, columns.parsed()?)))
 }
@@ -252,9 +255,9 @@ pub(in crate::sqlite) fn waiting_in(
     namespace: &Namespace,
     queue: &str,
 ) -> Result<Vec<(RunId, Option<String>)>, ReadError> {
-    let sql = "SELECT id, concurrency_key FROM runs \
+    let sql = "SELECT id, concurrency_key FROM runs INDEXED BY runs_waiting \
                WHERE state = 'waiting' AND namespace = ?1 AND queue = ?2 \
-               UNION ALL SELECT id, concurrency_key FROM runs \
+               UNION ALL SELECT id, concurrency_key FROM runs INDEXED BY runs_blocked \
                WHERE state = 'blocked' AND namespace = ?1 AND queue = ?2 ORDER BY id";
     Query { connection, table: "runs", key_len: 1, sql }
         .all(params![namespace.as_str(), queue], |columns| Ok((columns.parsed()?, columns.get()?)))
@@ -278,7 +281,7 @@ pub(in crate::sqlite) fn ended_roots(
     before: i64,
     limit: u32,
 ) -> Result<Vec<Vec<RunId>>, ReadError> {
-    let sql = "SELECT id FROM runs WHERE namespace = ?1 AND ended_ms < ?2 \
+    let sql = "SELECT id FROM runs INDEXED BY runs_ended WHERE namespace = ?1 AND ended_ms < ?2 \
                AND ended_ms IS NOT NULL AND (parent IS NULL OR detached) \
                AND state IN ('completed', 'failed', 'cancelled') ORDER BY ended_ms, id";
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);

@@ -11,7 +11,9 @@ use polos_protocol::rest::Session;
 use polos_protocol::{Namespace, SessionId};
 use rusqlite::{Connection, params};
 
-const SELECT: &str = "SELECT namespace, id, title, metadata, created_ms, updated_ms FROM sessions WHERE namespace = ?1";
+/// The columns of [`decode`].
+pub(in crate::sqlite) const SELECT: &str =
+    "SELECT namespace, id, title, metadata, created_ms, updated_ms FROM sessions ";
 
 /// Writes a session, new or changed.
 pub(in crate::sqlite) fn put(tx: &Tx<'_>, row: &SessionRow) -> Result<(), Fault> {
@@ -26,7 +28,7 @@ pub(in crate::sqlite) fn put(tx: &Tx<'_>, row: &SessionRow) -> Result<(), Fault>
         .map(drop)
 }
 
-fn decode(columns: &mut Columns<'_>) -> Result<SessionRow, Misfit> {
+pub(in crate::sqlite) fn decode(columns: &mut Columns<'_>) -> Result<SessionRow, Misfit> {
     Ok(SessionRow {
         namespace: columns.parsed()?,
         session: Session {
@@ -45,7 +47,7 @@ pub(in crate::sqlite) fn one(
     namespace: &Namespace,
     id: SessionId,
 ) -> Result<Option<SessionRow>, ReadError> {
-    let sql = format!("{SELECT} AND id = ?2");
+    let sql = format!("{SELECT} WHERE namespace = ?1 AND id = ?2");
     Query { connection, table: "sessions", key_len: 2, sql: &sql }
         .first(params![namespace.as_str(), id.to_string()], decode)
 }
@@ -59,7 +61,7 @@ pub(in crate::sqlite) fn list(
     let limit = page::limit(request);
     let (updated_ms, id) = page::cursor(request)?.unzip();
     let sql = format!(
-        "{SELECT} AND (?2 IS NULL OR (updated_ms, id) < (?2, ?3)) \
+        "{SELECT} WHERE namespace = ?1 AND (?2 IS NULL OR (updated_ms, id) < (?2, ?3)) \
          ORDER BY updated_ms DESC, id DESC LIMIT {}",
         limit + 1
     );

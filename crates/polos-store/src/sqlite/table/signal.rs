@@ -1,12 +1,15 @@
 //! The table `signals`: the inboxes of runs.
 
-use super::super::column::{Columns, Query, envelope, int};
+use super::super::column::{Columns, Misfit, Query, envelope, int};
 use super::super::failure::Fault;
 use super::super::tx::Tx;
 use crate::error::ReadError;
 use crate::row::SignalRow;
 use polos_protocol::{Namespace, RunId};
 use rusqlite::{Connection, params};
+
+/// The columns of [`decode`].
+pub(in crate::sqlite) const SELECT: &str = "SELECT namespace, run, position, topic, id, key, at, consumed, envelope, payload FROM signals ";
 
 /// Puts a signal into an inbox.
 pub(in crate::sqlite) fn insert(tx: &Tx<'_>, row: &SignalRow) -> Result<(), Fault> {
@@ -62,22 +65,21 @@ pub(in crate::sqlite) fn of_run(
     namespace: &Namespace,
     run: RunId,
 ) -> Result<Vec<SignalRow>, ReadError> {
-    let sql = "SELECT namespace, run, position, topic, id, key, at, consumed, envelope, payload \
-               FROM signals WHERE namespace = ?1 AND run = ?2 ORDER BY position";
-    Query { connection, table: "signals", key_len: 3, sql }.all(
-        params![namespace.as_str(), run.to_string()],
-        |columns: &mut Columns<'_>| {
-            Ok(SignalRow {
-                namespace: columns.parsed()?,
-                run: columns.parsed()?,
-                position: columns.number()?,
-                topic: columns.get()?,
-                id: columns.parsed()?,
-                key: columns.get()?,
-                at: columns.number()?,
-                consumed: columns.get()?,
-                payload: columns.value()?,
-            })
-        },
-    )
+    let sql = format!("{SELECT} WHERE namespace = ?1 AND run = ?2 ORDER BY position");
+    Query { connection, table: "signals", key_len: 3, sql: &sql }
+        .all(params![namespace.as_str(), run.to_string()], decode)
+}
+
+pub(in crate::sqlite) fn decode(columns: &mut Columns<'_>) -> Result<SignalRow, Misfit> {
+    Ok(SignalRow {
+        namespace: columns.parsed()?,
+        run: columns.parsed()?,
+        position: columns.number()?,
+        topic: columns.get()?,
+        id: columns.parsed()?,
+        key: columns.get()?,
+        at: columns.number()?,
+        consumed: columns.get()?,
+        payload: columns.value()?,
+    })
 }

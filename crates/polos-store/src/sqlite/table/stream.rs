@@ -9,6 +9,10 @@ use polos_protocol::frame::StreamItem;
 use polos_protocol::{Namespace, RunId, StepKey};
 use rusqlite::{Connection, params};
 
+/// The columns of [`decode`].
+pub(in crate::sqlite) const SELECT: &str =
+    "SELECT namespace, run, position, at, key, attempt, kind, envelope, data FROM streams ";
+
 /// Appends live output.
 pub(in crate::sqlite) fn append(tx: &Tx<'_>, rows: &[StreamRow]) -> Result<(), Fault> {
     let sql = "INSERT INTO streams (namespace, run, position, at, key, attempt, kind, envelope, \
@@ -37,7 +41,7 @@ pub(in crate::sqlite) fn delete_all(tx: &Tx<'_>, run: RunId) -> Result<(), Fault
     tx.execute(sql, params![tx.namespace, run.to_string()]).map(drop)
 }
 
-fn decode(columns: &mut Columns<'_>) -> Result<StreamRow, Misfit> {
+pub(in crate::sqlite) fn decode(columns: &mut Columns<'_>) -> Result<StreamRow, Misfit> {
     Ok(StreamRow {
         namespace: columns.parsed()?,
         run: columns.parsed()?,
@@ -60,9 +64,10 @@ pub(in crate::sqlite) fn after(
     after: u64,
     limit: u32,
 ) -> Result<Vec<StreamRow>, ReadError> {
-    let sql = "SELECT namespace, run, position, at, key, attempt, kind, envelope, data FROM streams \
-               WHERE namespace = ?1 AND run = ?2 AND position > ?3 ORDER BY position LIMIT ?4";
-    Query { connection, table: "streams", key_len: 3, sql }
+    let sql = format!(
+        "{SELECT} WHERE namespace = ?1 AND run = ?2 AND position > ?3 ORDER BY position LIMIT ?4"
+    );
+    Query { connection, table: "streams", key_len: 3, sql: &sql }
         .all(params![namespace.as_str(), run.to_string(), int(after), limit], decode)
 }
 

@@ -8,6 +8,9 @@ use crate::row::{TimerKind, TimerRow};
 use polos_protocol::{RunId, StepKey};
 use rusqlite::{Connection, params};
 
+/// The columns of [`decode`].
+pub(in crate::sqlite) const SELECT: &str = "SELECT at, namespace, run, kind, key FROM timers ";
+
 /// Sets a timer, or moves it.
 pub(in crate::sqlite) fn put(tx: &Tx<'_>, row: &TimerRow) -> Result<(), Fault> {
     let sql = "INSERT INTO timers (namespace, run, kind, key, at) VALUES (?1, ?2, ?3, ?4, ?5) \
@@ -33,7 +36,7 @@ pub(in crate::sqlite) fn delete_all(tx: &Tx<'_>, run: RunId) -> Result<(), Fault
     tx.execute(sql, params![tx.namespace, run.to_string()]).map(drop)
 }
 
-fn decode(columns: &mut Columns<'_>) -> Result<TimerRow, Misfit> {
+pub(in crate::sqlite) fn decode(columns: &mut Columns<'_>) -> Result<TimerRow, Misfit> {
     Ok(TimerRow {
         at: columns.number()?,
         namespace: columns.parsed()?,
@@ -54,7 +57,7 @@ pub(in crate::sqlite) fn after(
         None => "",
     };
     let sql = format!(
-        "SELECT at, namespace, run, kind, key FROM timers {condition} \
+        "{SELECT} {condition} \
          ORDER BY at, namespace, run, kind, key LIMIT ?1"
     );
     let query = Query { connection, table: "timers", key_len: 5, sql: &sql };

@@ -47,6 +47,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "polos-agent",
         ],
     ),
+    ("polos-bench", &["polos-protocol", "polos-store", "polos-server", "polos-sdk"]),
     ("xtask", &["polos-protocol"]),
 ];
 

@@ -45,8 +45,9 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-/// Benchmarks live in the testkit, in a program of their own.
+/// Benchmarks are a program of their own, which measures the real `polos`.
 fn bench(args: &BenchArgs) -> anyhow::Result<()> {
-    let mut cargo = process::cargo(&["run", "--release", "-p", "polos-testkit", "--bin", "bench"]);
+    process::run(&mut process::cargo(&["build", "--release", "-p", "polos"]))?;
+    let mut cargo = process::cargo(&["run", "--release", "-p", "polos-bench"]);
     process::run(cargo.arg("--").args(&args.args))
 }

@@ -5,7 +5,7 @@
 use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -21,13 +21,17 @@ use super::landlock::{Grant, Rules};
 use super::order::{Bind, Order};
 use super::report::{Level, Report};
 use super::view::{self, Tree};
-use super::{limits, mounts, seccomp, sys};
+use super::{keeper, limits, mounts, seccomp, sys};
 
 /// Why the first process of a box did not come to be.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error(transparent)]
     View(#[from] view::Failure),
+    #[error(
+        "`{path}` belongs to another user than commands run as, and only namespaces could map it\nhint: give the folder to another user than root, or run the worker as its owner"
+    )]
+    Owner { path: PathBuf },
     #[error("{step}: {error}")]
     Step { step: &'static str, error: String },
     #[error("this kernel gives a local box {level:?} only, and {required:?} is required")]
@@ -48,6 +52,23 @@ pub(crate) struct Inheritance {
     /// Takes the report, and the failure if there is one; closed by success.
     pub(crate) tell: File,
     pub(crate) groups: Vec<String>,
+}
+
+impl Failure {
+    /// Whether the kernel is the cause, so that a box of a lower level may be made instead.
+    pub(crate) fn is_of_the_kernel(&self) -> bool {
+        match self {
+            Self::View(failure) => failure.is_of_the_kernel(),
+            Self::Step { .. } | Self::Below { .. } => true,
+            Self::Owner { .. } => false,
+        }
+    }
+}
+
+impl Inheritance {
+    fn holds(&self, controller: &str) -> bool {
+        self.groups.iter().any(|held| held == controller)
+    }
 }
 
 fn step(step: &'static str) -> impl Fn(io::Error) -> Failure {
@@ -71,14 +92,17 @@ pub(crate) fn enter(order: &Order, mut from: Inheritance) -> Result<Infallible, 
         view::enter(order, &trees)?;
     } else if isolated {
         if from.ids.caller_is_root {
+            let path = &order.workspace;
+            if from.ids.foreign_owner(path).map_err(step("the workspace's owner"))?.is_some() {
+                return Err(Failure::Owner { path: path.clone() });
+            }
             ids::become_owner(from.ids.host, true).map_err(step("becoming another user"))?;
         }
         die_with_keeper()?;
     }
     let places = Places::of(order, from.namespaces);
     std::env::set_current_dir(&places.workspace).map_err(step("entering the workspace"))?;
-    let has_memory = from.groups.iter().any(|held| held == "memory");
-    let landlock = if isolated { lock(order, &from, &places, has_memory)? } else { 0 };
+    let landlock = if isolated { lock(order, &from, &places)? } else { 0 };
     let report = report(order, &from, landlock);
     let required = required(order.isolation);
     if report.level < required {
@@ -115,13 +139,13 @@ fn network(network: Network) -> io::Result<()> {
 }
 
 /// Limits, capabilities, Landlock and seccomp; gives the version of Landlock in force.
-fn lock(
-    order: &Order,
-    from: &Inheritance,
-    places: &Places,
-    has_memory: bool,
-) -> Result<u32, Failure> {
-    limits::set(&order.limits, has_memory).map_err(step("setting limits"))?;
+fn lock(order: &Order, from: &Inheritance, places: &Places) -> Result<u32, Failure> {
+    let per_process = limits::PerProcess {
+        memory: !from.holds("memory"),
+        // Without a user namespace the kernel counts all processes of the user.
+        processes: from.namespaces,
+    };
+    limits::set(&order.limits, per_process).map_err(step("setting limits"))?;
     drop_capabilities().map_err(step("dropping capabilities"))?;
     rustix::thread::set_no_new_privs(true).map_err(rustix_step("forbidding new privileges"))?;
     let landlock = landlock(order, from, places).map_err(step("Landlock"))?;
@@ -172,15 +196,14 @@ fn landlock(order: &Order, from: &Inheritance, places: &Places) -> io::Result<u3
 
 fn report(order: &Order, from: &Inheritance, landlock: u32) -> Report {
     let isolated = order.isolation != Isolation::None;
-    let mut notes = Vec::new();
-    if isolated && !from.groups.iter().any(|held| held == "memory") {
-        notes.push(
-            "memory is limited per process only: no control group can be written here".to_owned(),
-        );
-    }
-    if isolated && !from.namespaces {
-        notes.push("commands see the host's paths: the workspace is not at /workspace".to_owned());
-    }
+    let notes = [
+        (!from.holds("memory"), "memory is limited per process only: no control group here"),
+        (!from.namespaces, "commands see the host's paths: the workspace is not at /workspace"),
+        (!from.namespaces, "hooks and configuration of git can be written by commands"),
+        (!from.namespaces && !from.holds("pids"), "the number of processes is not limited"),
+    ];
+    let notes = notes.into_iter().filter(|(holds, _)| *holds && isolated);
+    let notes = notes.map(|(_, note)| note.to_owned()).collect();
     Report {
         level: Report::level_of(from.namespaces, landlock, isolated),
         namespaces: from.namespaces,
@@ -251,9 +274,7 @@ fn execute(
     let argv = [program, super::SUBCOMMAND.as_bytes(), b"init", options.as_bytes()];
     let argv: Result<Vec<CString>, _> = argv.into_iter().map(CString::new).collect();
     let argv = argv.map_err(|error| step("arguments")(error.into()))?;
-    let mut line = serde_json::to_vec(report).map_err(|error| step("report")(error.into()))?;
-    line.push(b'\n');
-    (&from.tell).write_all(&line).map_err(step("reporting"))?;
+    keeper::tell_report(&from.tell, report).map_err(step("reporting"))?;
     rustix::stdio::dup2_stdin(rustix::stdio::stdout()).map_err(rustix_step("the connection"))?;
     sys::close_on_exec(3).map_err(step("closing descriptors"))?;
     Err(step("starting the toolbox")(sys::execute(from.program.as_fd(), &argv, &[])))

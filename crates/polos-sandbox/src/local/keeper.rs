@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -150,25 +150,46 @@ fn claim(folder: &Path) -> io::Result<Option<File>> {
     }
 }
 
+/// Why a first process does not live.
+#[derive(Debug, Serialize, Deserialize)]
+struct Refusal {
+    message: String,
+    /// Whether a box of a lower level may be made instead.
+    may_fall_back: bool,
+}
+
+impl Refusal {
+    fn kernel(message: impl Into<String>) -> Self {
+        Self { message: message.into(), may_fall_back: true }
+    }
+}
+
+/// What the child tells.
+#[derive(Debug, Serialize, Deserialize)]
+enum Told {
+    Report(Report),
+    Refusal(Refusal),
+}
+
 /// Tries the best isolation, and what is still allowed where the kernel refuses it.
 fn start(order: &Order, ids: &Ids, groups: &mut Groups) -> Result<Born, String> {
     if order.isolation == Isolation::None {
-        return start_one(order, ids, groups, false);
+        return start_one(order, ids, groups, false).map_err(|refusal| refusal.message);
     }
     let refusal = match start_one(order, ids, groups, true) {
         Ok(born) => return Ok(born),
-        Err(refusal) => refusal,
+        Err(refusal) if refusal.may_fall_back => refusal.message,
+        Err(refusal) => return Err(refusal.message),
     };
     let doctor = "hint: `polos doctor` says what this machine offers; \
                   `isolation = \"none\"` runs without any isolation";
     if order.isolation == Isolation::Strict {
         return Err(format!("a box with its own namespaces cannot be made: {refusal}\n{doctor}"));
     }
-    let mut born = start_one(order, ids, groups, false).map_err(|second| {
-        format!(
-            "a box cannot be made with namespaces ({refusal}) nor without them ({second})\n{doctor}"
-        )
-    })?;
+    let mut born =
+        start_one(order, ids, groups, false).map_err(|Refusal { message, .. }| {
+            format!("namespaces cannot be made ({refusal}), and without them: {message}\n{doctor}")
+        })?;
     born.report.notes.push(format!("no namespaces: {refusal}"));
     Ok(born)
 }
@@ -178,18 +199,24 @@ fn start_one(
     ids: &Ids,
     groups: &mut Groups,
     namespaces: bool,
-) -> Result<Born, String> {
-    let io_error = |error: io::Error| error.to_string();
+) -> Result<Born, Refusal> {
+    let io_error = |error: io::Error| Refusal::kernel(error.to_string());
     let (go_read, go_write) = pipe().map_err(io_error)?;
     let (tell_read, tell_write) = pipe().map_err(io_error)?;
     let trees = if namespaces && ids.caller_is_root {
-        Some(view::gather(order, ids).map_err(|failure| failure.to_string())?)
+        let gathered = view::gather(order, ids);
+        Some(gathered.map_err(|failure| Refusal {
+            may_fall_back: failure.is_of_the_kernel(),
+            message: failure.to_string(),
+        })?)
     } else {
         None
     };
     let program = enter::open_program().map_err(io_error)?;
     let clone = if namespaces { namespace_flags(order.network) } else { 0 };
-    let Some(pid) = sys::clone_process(clone).map_err(|error| format!("clone: {error}"))? else {
+    let Some(pid) =
+        sys::clone_process(clone).map_err(|error| Refusal::kernel(format!("clone: {error}")))?
+    else {
         drop((go_write, tell_read));
         let inheritance = Inheritance {
             ids: *ids,
@@ -207,7 +234,7 @@ fn start_one(
     groups.add(pid);
     if let Err(error) = prepared.and_then(|()| (&go_write).write_all(&[1])) {
         end(pid);
-        return Err(format!("the user's map: {error}"));
+        return Err(Refusal::kernel(format!("the user's map: {error}")));
     }
     listen(tell_read, pid).inspect_err(|_| end(pid))
 }
@@ -231,29 +258,42 @@ fn namespace_flags(network: Network) -> i32 {
 /// The child's side: it never comes back.
 fn become_box(order: &Order, inheritance: Inheritance) -> ! {
     let tell = inheritance.tell.try_clone();
-    let failure = match enter::enter(order, inheritance) {
+    let refusal = match enter::enter(order, inheritance) {
         Ok(never) => match never {},
-        Err(failure) => failure.to_string(),
+        Err(failure) => {
+            Refusal { may_fall_back: failure.is_of_the_kernel(), message: failure.to_string() }
+        }
     };
-    if let Ok(mut tell) = tell {
-        let _ = writeln!(tell, "{}", serde_json::Value::from(failure));
+    if let Ok(tell) = tell {
+        // The keeper notices the end in any case.
+        let _ = tell_keeper(&tell, &Told::Refusal(refusal));
     }
     sys::exit_now()
 }
 
+fn tell_keeper(mut tell: &File, told: &Told) -> io::Result<()> {
+    let mut line = serde_json::to_vec(told)?;
+    line.push(b'\n');
+    tell.write_all(&line)
+}
+
+/// The child's last words before it becomes the toolbox.
+pub(crate) fn tell_report(tell: &File, report: &Report) -> io::Result<()> {
+    tell_keeper(tell, &Told::Report(report.clone()))
+}
+
 /// Reads what the child says: a report, then its end, or a failure.
-fn listen(tell: File, pid: Pid) -> Result<Born, String> {
+fn listen(tell: File, pid: Pid) -> Result<Born, Refusal> {
     let mut report = None;
     for line in BufReader::new(tell).lines() {
-        let line = line.map_err(|error| error.to_string())?;
-        match serde_json::from_str::<serde_json::Value>(&line) {
-            Ok(serde_json::Value::String(failure)) => return Err(failure),
-            Ok(value) => report = serde_json::from_value(value).ok(),
-            Err(error) => return Err(error.to_string()),
+        match serde_json::from_str(&line.map_err(|error| Refusal::kernel(error.to_string()))?) {
+            Ok(Told::Refusal(refusal)) => return Err(refusal),
+            Ok(Told::Report(told)) => report = Some(told),
+            Err(error) => return Err(Refusal::kernel(error.to_string())),
         }
     }
-    let report = report.ok_or("the first process ended before it said anything")?;
-    Ok(Born { pid, report })
+    let silent = || Refusal::kernel("the first process ended before it said anything");
+    Ok(Born { pid, report: report.ok_or_else(silent)? })
 }
 
 /// Tells the worker, and leaves the connection to the box.
@@ -354,9 +394,20 @@ fn make_one(bind: &Bind, path: &Path, missing: Missing<'_>) -> io::Result<bool> 
     };
     match made {
         Ok(()) => give_to_owner_of(&parent, name).map(|()| true),
-        Err(rustix::io::Errno::EXIST | rustix::io::Errno::NOTDIR) => Ok(false),
+        Err(rustix::io::Errno::EXIST) => Ok(is_left_over(&parent, name, missing)),
+        Err(rustix::io::Errno::NOTDIR) => Ok(false),
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// Whether a keeper that was killed has made this file, to be taken away by us.
+fn is_left_over(parent: &OwnedFd, name: &OsStr, missing: Missing<'_>) -> bool {
+    let Missing::File(content) = missing else { return false };
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let Ok(file) = rustix::fs::openat(parent, name, flags, Mode::empty()) else { return false };
+    let mut found = String::new();
+    let read = File::from(file).take(1024).read_to_string(&mut found);
+    read.is_ok() && !content.is_empty() && found == content
 }
 
 fn give_to_owner_of(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {

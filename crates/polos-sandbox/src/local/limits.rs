@@ -13,16 +13,25 @@ pub(crate) const OWN_PROCESSES: u64 = 24;
 /// limit as the commands.
 const FILE_BYTES_MIN: u64 = 80 << 20;
 
+/// Limits that a control group, where there is one, holds better.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PerProcess {
+    pub(crate) memory: bool,
+    pub(crate) processes: bool,
+}
+
 /// Sets them for this process and its descendants, who cannot raise them again.
-pub(crate) fn set(limits: &Limits, has_memory_group: bool) -> io::Result<()> {
+pub(crate) fn set(limits: &Limits, per_process: PerProcess) -> io::Result<()> {
     let set = |resource, value: u64| {
         setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })
     };
     set(Resource::Core, 0)?;
     set(Resource::Nofile, limits.open_files)?;
     set(Resource::Fsize, limits.file_bytes.max(FILE_BYTES_MIN))?;
-    set(Resource::Nproc, limits.processes + OWN_PROCESSES)?;
-    if !has_memory_group {
+    if per_process.processes {
+        set(Resource::Nproc, limits.processes + OWN_PROCESSES)?;
+    }
+    if per_process.memory {
         // Per process, and the best there is without a control group. The size of the address
         // space is no measure: runtimes reserve far more than they use.
         set(Resource::Data, limits.memory_bytes)?;

@@ -10,7 +10,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 
 use crate::config::Network;
 
-use super::ids::Ids;
+use super::ids::{self, Ids};
 use super::mounts::{self, DEVICE, NO_DEVICES, READ_ONLY};
 use super::order::{Bind, Guard, GuardKind, Order};
 use super::sys::{self, Depth};
@@ -71,29 +71,17 @@ pub(crate) fn gather(order: &Order, ids: &Ids) -> Result<Vec<Tree>, Failure> {
         let path = Path::new(path);
         let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
         if path.exists() && !(is_link && SYSTEM.iter().any(|system| Path::new(system) == path)) {
-            trees.push(tree(path, path, READ_ONLY)?);
+            trees.push(tree(path, path, READ_ONLY).map_err(at(path))?);
         }
     }
     for device in DEVICES.map(Path::new) {
-        trees.push(tree(device, device, DEVICE)?);
+        trees.push(tree(device, device, DEVICE).map_err(at(device))?);
     }
     for bind in &order.binds {
-        let attributes = if bind.writable { NO_DEVICES } else { READ_ONLY };
-        let mut tree = tree(&bind.source, &bind.target, attributes)?;
-        if bind.writable
-            && let Some(owner) = ids.foreign_owner(&bind.source).map_err(at(&bind.source))?
-        {
-            let namespace = ids.mapping_from(owner).map_err(at(&bind.source))?;
-            super::ids::map_owners(&tree.mount, &namespace).map_err(|error| Failure::Owner {
-                path: bind.source.clone(),
-                uid: owner.uid,
-                error: error.to_string(),
-            })?;
-        }
-        tree.bind = Some(bind.clone());
-        trees.push(tree);
+        trees.push(bind_tree(bind, ids)?);
     }
-    trees.push(tree(&order.folder.join("state"), Path::new(STATE), NO_DEVICES)?);
+    let state = order.folder.join("state");
+    trees.push(tree(&state, Path::new(STATE), NO_DEVICES).map_err(at(&state))?);
     trees.sort_by_key(|tree| tree.target.components().count());
     Ok(trees)
 }
@@ -101,8 +89,10 @@ pub(crate) fn gather(order: &Order, ids: &Ids) -> Result<Vec<Tree>, Failure> {
 /// Why a view could not be made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    #[error("`{path}` cannot be shown in the box: {error}")]
+    #[error("`{path}` cannot be set up in the box: {error}")]
     At { path: PathBuf, error: String },
+    #[error("`{path}` cannot be shown in the box: {error}")]
+    Bind { path: PathBuf, error: String },
     #[error(
         "`{path}` belongs to user {uid}, and its file system cannot map owners: {error}\nhint: give the folder to another user, or set `local.uid` to its owner"
     )]
@@ -113,14 +103,44 @@ pub(crate) enum Failure {
     Link { path: PathBuf },
 }
 
+impl Failure {
+    /// Whether the kernel is the cause, so that a box of a lower level may be made instead.
+    pub(crate) fn is_of_the_kernel(&self) -> bool {
+        matches!(self, Self::At { .. })
+    }
+}
+
+fn binding(path: &Path) -> impl Fn(io::Error) -> Failure {
+    move |error| Failure::Bind { path: path.to_owned(), error: error.to_string() }
+}
+
 fn at(path: &Path) -> impl FnOnce(io::Error) -> Failure {
     move |error| Failure::At { path: path.to_owned(), error: error.to_string() }
 }
 
-fn tree(source: &Path, target: &Path, attributes: u64) -> Result<Tree, Failure> {
-    let mount = mounts::copy(source, attributes).map_err(at(source))?;
-    let is_folder = mounts::is_folder(mount.as_fd()).map_err(at(source))?;
+fn tree(source: &Path, target: &Path, attributes: u64) -> io::Result<Tree> {
+    let mount = mounts::copy(source, attributes)?;
+    let is_folder = mounts::is_folder(mount.as_fd())?;
     Ok(Tree { mount, target: target.to_owned(), is_folder, bind: None })
+}
+
+/// A bind of the user's; where the box's user does not own it, with its owner mapped.
+fn bind_tree(bind: &Bind, ids: &Ids) -> Result<Tree, Failure> {
+    let attributes = if bind.writable { NO_DEVICES } else { READ_ONLY };
+    let failed = binding(&bind.source);
+    let mut tree = tree(&bind.source, &bind.target, attributes).map_err(&failed)?;
+    let foreign =
+        if bind.writable { ids.foreign_owner(&bind.source).map_err(&failed)? } else { None };
+    if let Some(owner) = foreign {
+        let namespace = ids.mapping_from(owner).map_err(&failed)?;
+        ids::map_owners(&tree.mount, &namespace).map_err(|error| Failure::Owner {
+            path: bind.source.clone(),
+            uid: owner.uid,
+            error: error.to_string(),
+        })?;
+    }
+    tree.bind = Some(bind.clone());
+    Ok(tree)
 }
 
 /// Puts the root together and makes it this process's root.
@@ -219,8 +239,8 @@ fn put(root: &OwnedFd, tree: &Tree) -> Result<(), Failure> {
 fn guard_one(bind: &OwnedFd, guard: &Guard) -> Result<(), Failure> {
     let Some(place) = guarded_place(bind, &guard.path)? else { return Ok(()) };
     let attributes = if guard.kind == GuardKind::Pinned { NO_DEVICES } else { READ_ONLY };
-    let copy = mounts::copy_of(place.as_fd(), attributes).map_err(at(&guard.path))?;
-    mounts::attach(&copy, place.as_fd()).map_err(at(&guard.path))
+    let copy = mounts::copy_of(place.as_fd(), attributes).map_err(binding(&guard.path))?;
+    mounts::attach(&copy, place.as_fd()).map_err(binding(&guard.path))
 }
 
 /// Opens what shall be guarded; `None` where there is nothing.
@@ -228,7 +248,7 @@ fn guarded_place(bind: &OwnedFd, path: &Path) -> Result<Option<OwnedFd>, Failure
     use rustix::io::Errno;
     match mounts::beneath(bind.as_fd(), path) {
         Ok(place) => {
-            let stat = rustix::fs::fstat(&place).map_err(|errno| at(path)(errno.into()))?;
+            let stat = rustix::fs::fstat(&place).map_err(|errno| binding(path)(errno.into()))?;
             let kind = rustix::fs::FileType::from_raw_mode(stat.st_mode);
             if kind.is_symlink() {
                 Err(Failure::Link { path: path.to_owned() })
@@ -239,7 +259,7 @@ fn guarded_place(bind: &OwnedFd, path: &Path) -> Result<Option<OwnedFd>, Failure
         Err(error) => match Errno::from_io_error(&error) {
             Some(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Some(Errno::LOOP) => Err(Failure::Link { path: path.to_owned() }),
-            _ => Err(at(path)(error)),
+            _ => Err(binding(path)(error)),
         },
     }
 }
@@ -252,11 +272,11 @@ fn cover(
     [folder, file]: [&str; 2],
 ) -> Result<(), Failure> {
     let Some(place) = guarded_place(bind, path)? else { return Ok(()) };
-    let is_folder = mounts::is_folder(place.as_fd()).map_err(at(path))?;
+    let is_folder = mounts::is_folder(place.as_fd()).map_err(binding(path))?;
     let with = if is_folder { folder } else { file };
-    let with = mounts::beneath(root.as_fd(), Path::new(with)).map_err(at(path))?;
-    let copy = mounts::copy_of(with.as_fd(), READ_ONLY).map_err(at(path))?;
-    mounts::attach(&copy, place.as_fd()).map_err(at(path))
+    let with = mounts::beneath(root.as_fd(), Path::new(with)).map_err(binding(path))?;
+    let copy = mounts::copy_of(with.as_fd(), READ_ONLY).map_err(binding(path))?;
+    mounts::attach(&copy, place.as_fd()).map_err(binding(path))
 }
 
 fn furnish_proc(root: &OwnedFd) -> io::Result<()> {

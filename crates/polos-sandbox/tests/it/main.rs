@@ -8,6 +8,7 @@
 )]
 
 mod box_escapes;
+mod box_without_namespaces;
 mod box_works;
 mod boxes;
 mod policy_fuzz;

@@ -284,6 +284,7 @@ impl<'a> Parser<'a> {
 mod tests {
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "the cases read better")]
     fn check(text: &str, expect: Result<(), Problem>) {
         let found = super::check(text, 4).map_err(|error| error.problem);
         assert_eq!(found, expect, "{text}");

@@ -46,6 +46,8 @@ pub(super) struct Shared {
     pub(super) grace: Duration,
     pub(super) connections: AtomicU64,
     pub(super) reads: Semaphore,
+    /// Where the driver was made: tasks of workers of this process run there.
+    pub(super) runtime: Option<tokio::runtime::Handle>,
 }
 
 impl Handle {
@@ -64,6 +66,7 @@ impl Handle {
             grace,
             connections: AtomicU64::new(1),
             reads: Semaphore::new(READS_MAX),
+            runtime: tokio::runtime::Handle::try_current().ok(),
         }))
     }
 
@@ -121,6 +124,14 @@ impl Handle {
     /// Counts the store's lives.
     pub fn incarnation(&self) -> u64 {
         self.0.store.incarnation()
+    }
+
+    /// Runs a task where the driver was made, else where the caller is.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        match &self.0.runtime {
+            Some(runtime) => runtime.spawn(task),
+            None => tokio::spawn(task),
+        };
     }
 
     pub(crate) fn changes(&self) -> &Changes {

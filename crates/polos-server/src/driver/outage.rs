@@ -132,8 +132,12 @@ impl Driver {
 
     fn refuse_waiting(&mut self, refusal: &Refusal) {
         self.audits.clear();
-        for (_, reply) in self.replies.drain() {
-            let _ = reply.send(Err(refusal.clone()));
+        let refused = self.refused.drain(..).map(|refused| (refused.reply, refused.error));
+        let waiting = self.replies.drain().map(|(_, waiting)| {
+            (waiting.reply, waiting.instead.unwrap_or_else(|| refusal.clone()))
+        });
+        for (reply, error) in refused.chain(waiting) {
+            let _ = reply.send(Err(error));
         }
     }
 

@@ -8,7 +8,7 @@ use crate::changes::Changes;
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::health::Health;
-use polos_engine::{Config, ConnectionId, Engine, RequestId};
+use polos_engine::{Config, ConnectionId, Engine, Error as Refusal, RequestId};
 use polos_protocol::Millis;
 use polos_store::row::AuditRow;
 use polos_store::{ReadError, Store};
@@ -123,6 +123,20 @@ impl std::fmt::Debug for Service {
     }
 }
 
+/// A call that waits for its answer.
+pub(super) struct Waiting {
+    pub(super) reply: Reply,
+    /// The answer to give if all is well, where it is not the engine's.
+    pub(super) instead: Option<Refusal>,
+}
+
+/// An audited call that the engine refused.
+pub(super) struct Refused {
+    pub(super) row: AuditRow,
+    pub(super) reply: Reply,
+    pub(super) error: Refusal,
+}
+
 pub(super) struct Driver {
     pub(super) messages: mpsc::Receiver<Message>,
     pub(super) config: Config,
@@ -134,11 +148,11 @@ pub(super) struct Driver {
     /// The connections that the engine knows; `None` after it has closed one.
     pub(super) outboxes: HashMap<ConnectionId, Option<Outbox>>,
     /// The calls that wait for their answer.
-    pub(super) replies: HashMap<RequestId, Reply>,
+    pub(super) replies: HashMap<RequestId, Waiting>,
     /// What the audit log says about them.
     pub(super) audits: HashMap<RequestId, AuditRow>,
-    /// Audit entries of calls that the engine refused, for the next batch.
-    pub(super) refused: Vec<AuditRow>,
+    /// Audited calls that the engine refused: answered when the next batch has said so.
+    pub(super) refused: Vec<Refused>,
     pub(super) next_request: u64,
     pub(super) stopping: bool,
 }

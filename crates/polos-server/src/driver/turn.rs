@@ -4,7 +4,7 @@ use super::handle::Call;
 use super::message::{Message, Reply};
 use super::outage::Breakdown;
 use super::outbox::Outbox;
-use super::service::Driver;
+use super::service::{Driver, Refused, Waiting};
 use polos_engine::error::Class;
 use polos_engine::{
     ConnectionId, Engine, Error, Input, Moment, Output, Request, RequestId, Response,
@@ -25,8 +25,9 @@ impl Driver {
         if engine.next_deadline().is_some_and(|at| at <= self.clock.now()) {
             self.handle(engine, Input::Tick)?;
         }
-        for row in std::mem::take(&mut self.refused) {
-            self.write_audit(engine, row)?;
+        for Refused { row, reply, error } in std::mem::take(&mut self.refused) {
+            let id = self.write_audit(engine, row)?;
+            self.replies.insert(id, Waiting { reply, instead: Some(error) });
         }
         for message in batch.drain(..) {
             self.take(engine, message)?;
@@ -86,7 +87,7 @@ impl Driver {
             self.audits.insert(id, row.clone());
             self.write_audit(engine, row)?;
         }
-        self.replies.insert(id, reply);
+        self.replies.insert(id, Waiting { reply, instead: None });
         self.handle(engine, Input::Request { id, namespace, principal, request })
     }
 
@@ -95,11 +96,12 @@ impl Driver {
         RequestId(self.next_request)
     }
 
-    fn write_audit(&mut self, engine: &mut Engine, row: AuditRow) -> Result<(), Breakdown> {
+    fn write_audit(&mut self, engine: &mut Engine, row: AuditRow) -> Result<RequestId, Breakdown> {
         let id = self.next_request();
         let (namespace, principal) = (row.namespace.clone(), row.principal.as_str().into());
         let request = Request::Write(vec![Change::InsertAudit(row)]);
-        self.handle(engine, Input::Request { id, namespace, principal, request })
+        self.handle(engine, Input::Request { id, namespace, principal, request })?;
+        Ok(id)
     }
 
     fn commit(&self, commands: Vec<Command>) -> Result<(), Breakdown> {
@@ -136,23 +138,27 @@ impl Driver {
         }
     }
 
-    fn send(&self, connection: ConnectionId, frames: Option<Vec<FromServer>>) {
+    fn send(&mut self, connection: ConnectionId, frames: Option<Vec<FromServer>>) {
         if let Some(frames) = frames
-            && let Some(Some(outbox)) = self.outboxes.get(&connection)
+            && let Some(Some(outbox)) = self.outboxes.get_mut(&connection)
         {
             Outbox::send(outbox, frames);
         }
     }
 
     fn reply(&mut self, id: RequestId, response: Result<Response, Error>) {
-        if let Some(row) = self.audits.remove(&id)
-            && let Err(error) = &response
-            && error.class != Class::Unavailable
-        {
-            self.refused.push(refused(row, error.code));
-        }
-        if let Some(reply) = self.replies.remove(&id) {
-            let _ = reply.send(response);
+        let row = self.audits.remove(&id);
+        let Some(Waiting { reply, instead }) = self.replies.remove(&id) else { return };
+        match (row, response, instead) {
+            (Some(row), Err(error), _) if error.class != Class::Unavailable => {
+                self.refused.push(Refused { row: refused(row, error.code), reply, error });
+            }
+            (_, Ok(_), Some(error)) => {
+                let _ = reply.send(Err(error));
+            }
+            (_, response, _) => {
+                let _ = reply.send(response);
+            }
         }
     }
 }

@@ -51,6 +51,12 @@ async fn connect(
     caller: Caller,
     request: Request,
 ) -> Result<Response, Refusal> {
+    // A refusal within the socket would keep the worker away for good.
+    if let Some(problem) = app.handle.health().problem() {
+        let hint = "connect again later";
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        return Err(Refusal::new(status, "store_unavailable", problem, hint));
+    }
     let admission = Admission {
         namespace: caller.namespace,
         revoked: caller.revoked,

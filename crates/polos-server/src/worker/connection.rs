@@ -29,6 +29,8 @@ enum End {
     Closed,
     /// It must end, and the worker is told why.
     Fatal(Fatal),
+    /// It must end for now.
+    Goodbye(Fatal),
     /// The worker's process is gone.
     Dead,
 }
@@ -42,7 +44,7 @@ where
     let kill = CancellationToken::new();
     let (outbox, frames) = Outbox::new(kill.clone());
     let (own, own_receiver) = mpsc::channel(2 * FETCHES_MAX);
-    let writer = Writer { sink, frames, own: own_receiver, kill: kill.clone() };
+    let writer = Writer { sink, frames, own: own_receiver, kill: kill.clone(), greeted: false };
     let mut writer = tokio::spawn(writer.run());
     match first(&mut incoming).await {
         Ok(hello) => {
@@ -68,10 +70,13 @@ where
 /// Tells the worker why its connection ends. It must stand in the writer's channel before the
 /// driver lets go of the connection.
 async fn farewell(end: &End, own: &mpsc::Sender<Own>) {
-    if let End::Fatal(fatal) = end {
-        tracing::info!(code = fatal.code, message = fatal.message, "a worker's connection ends");
-        let _ = tokio::time::timeout(FAREWELL_MAX, own.send(Own::Fatal(fatal.clone()))).await;
-    }
+    let (fatal, last) = match end {
+        End::Fatal(fatal) => (fatal, Own::Fatal(fatal.clone())),
+        End::Goodbye(fatal) => (fatal, Own::Goodbye(fatal.clone())),
+        End::Closed | End::Dead => return,
+    };
+    tracing::info!(code = fatal.code, message = fatal.message, "a worker's connection ends");
+    let _ = tokio::time::timeout(FAREWELL_MAX, own.send(last)).await;
 }
 
 async fn first<I: Stream<Item = Incoming> + Unpin>(incoming: &mut I) -> Result<Box<Hello>, End> {
@@ -110,11 +115,11 @@ impl Connection {
         let namespace = self.namespace.clone();
         let connect = Message::Connect { connection, namespace, hello, outbox };
         if self.handle.send(connect).await.is_err() {
-            return farewell(&End::Fatal(stopping()), &self.own).await;
+            return farewell(&End::Goodbye(stopping()), &self.own).await;
         }
         let end = tokio::select! {
             () = kill.cancelled() => End::Closed,
-            () = admission.stopping.cancelled() => End::Fatal(stopping()),
+            () = admission.stopping.cancelled() => End::Goodbye(stopping()),
             () = admission.revoked.cancelled() => End::Fatal(revoked()),
             () = died(watch.as_ref()) => End::Dead,
             end = self.receive(&mut incoming) => end,
@@ -133,17 +138,19 @@ impl Connection {
             };
             let done = match hello::parse(text.as_str()) {
                 Ok(frame) => self.take(frame).await,
-                Err(fatal) => Err(fatal),
+                Err(fatal) => Err(End::Fatal(fatal)),
             };
-            if let Err(fatal) = done {
-                return End::Fatal(fatal);
+            if let Err(end) = done {
+                return end;
             }
         }
     }
 
-    async fn take(&mut self, frame: FromWorker) -> Result<(), Fatal> {
+    async fn take(&mut self, frame: FromWorker) -> Result<(), End> {
         match frame {
-            FromWorker::Hello(_) => Err(fatal("unexpected_hello", "a second `hello`", "")),
+            FromWorker::Hello(_) => {
+                Err(End::Fatal(fatal("unexpected_hello", "a second `hello`", "")))
+            }
             FromWorker::Store(piece) => self.store(piece).await,
             FromWorker::Fetch(request) => self.fetch(request).await,
             frame => {
@@ -153,33 +160,37 @@ impl Connection {
         }
     }
 
-    async fn send(&self, message: Message) -> Result<(), Fatal> {
-        self.handle.send(message).await.map_err(|_| stopping())
+    async fn send(&self, message: Message) -> Result<(), End> {
+        self.handle.send(message).await.map_err(|_| End::Goodbye(stopping()))
     }
 
-    async fn store(&mut self, piece: StoreRequest) -> Result<(), Fatal> {
-        let Some(upload) = self.uploads.take(&piece)? else { return Ok(()) };
+    async fn store(&mut self, piece: StoreRequest) -> Result<(), End> {
+        let Some(upload) = self.uploads.take(&piece).map_err(End::Fatal)? else {
+            return Ok(());
+        };
         let uploaded = if upload.size() > CHECK_INLINE_BYTES {
             tokio::task::spawn_blocking(move || upload.check())
                 .await
-                .unwrap_or_else(|_| Err(fatal("internal", "the check of a value broke off", "")))?
+                .unwrap_or_else(|_| Err(fatal("internal", "the check of a value broke off", "")))
         } else {
-            upload.check()?
+            upload.check()
         };
+        let uploaded = uploaded.map_err(End::Fatal)?;
         let (connection, run) = (self.id, piece.run);
         self.send(Message::Blob { connection, run, hash: uploaded.hash, text: uploaded.text }).await
     }
 
-    async fn fetch(&self, request: FetchRequest) -> Result<(), Fatal> {
-        let permit = Arc::clone(&self.fetches).acquire_owned().await.map_err(|_| stopping())?;
+    async fn fetch(&self, request: FetchRequest) -> Result<(), End> {
+        let permit = Arc::clone(&self.fetches).acquire_owned().await;
+        let permit = permit.map_err(|_| End::Closed)?;
         let (namespace, hash) = (self.namespace.clone(), Arc::clone(&request.hash));
         let text = self
             .handle
             .read(move |store| store.blob(&namespace, &hash))
             .await
-            .map_err(|error| fatal(error.code, error.message, &error.hint))?;
+            .map_err(|error| End::Goodbye(fatal(error.code, error.message, &error.hint)))?;
         let value = Own::Value { hash: request.hash, text, permit };
-        self.own.send(value).await.map_err(|_| stopping())
+        self.own.send(value).await.map_err(|_| End::Closed)
     }
 
     /// Tells the engine of the process's end, should it come before the grace is over.

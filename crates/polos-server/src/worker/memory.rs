@@ -13,7 +13,8 @@ const FRAMES_MAX: usize = 256;
 impl Handle {
     /// Connects a worker of this process: what it sends goes into the sender, what it is to hear
     /// comes from the receiver, one frame a text. Dropping the sender ends the connection; the
-    /// receiver ends when the server has ended it. Must be called within a tokio runtime.
+    /// receiver ends when the server has ended it. The connection lives in the runtime in which the
+    /// server was made.
     pub fn attach_worker(
         &self,
         namespace: Namespace,
@@ -33,7 +34,7 @@ impl Handle {
         let (revoked, stopping) = (CancellationToken::new(), CancellationToken::new());
         let admission = Admission { namespace, revoked, stopping };
         let handle = self.clone();
-        tokio::spawn(async move {
+        self.spawn(async move {
             let (incoming, outgoing) = (Box::pin(incoming), Box::pin(outgoing));
             connection::serve(handle, admission, incoming, outgoing).await;
         });

@@ -18,6 +18,9 @@ pub(super) enum Own {
     Value { hash: Arc<str>, text: Option<Arc<str>>, permit: OwnedSemaphorePermit },
     /// The last frame.
     Fatal(Fatal),
+    /// The last frame, for something that will pass. A worker that has not been welcomed would take
+    /// it for a refusal and stay away, so it is told nothing.
+    Goodbye(Fatal),
 }
 
 /// A value of which some pieces are still to go.
@@ -33,6 +36,7 @@ pub(super) struct Writer<S> {
     pub(super) frames: mpsc::Receiver<Vec<FromServer>>,
     pub(super) own: mpsc::Receiver<Own>,
     pub(super) kill: CancellationToken,
+    pub(super) greeted: bool,
 }
 
 impl<S: Sink<Outgoing> + Unpin> Writer<S> {
@@ -67,9 +71,7 @@ impl<S: Sink<Outgoing> + Unpin> Writer<S> {
                         drop(permit);
                         self.value(Blob { hash, size: 0, offset: 0, text: String::new() }).await?;
                     }
-                    Some(Own::Fatal(fatal)) => {
-                        return self.text(&FromServer::Error(fatal)).await;
-                    }
+                    Some(last) => return self.say(last).await,
                     None => return Ok(()),
                 },
                 () = std::future::ready(()), if partial.is_some() => {
@@ -82,6 +84,7 @@ impl<S: Sink<Outgoing> + Unpin> Writer<S> {
     }
 
     async fn frames(&mut self, frames: Vec<FromServer>) -> Result<(), S::Error> {
+        self.greeted = true;
         let mut waiting = Some(frames);
         while let Some(frames) = waiting {
             for frame in merge::recorded(frames) {
@@ -95,11 +98,17 @@ impl<S: Sink<Outgoing> + Unpin> Writer<S> {
     /// The driver has let go of the connection: what is left is to say why.
     async fn last(&mut self) -> Result<(), S::Error> {
         while let Ok(own) = self.own.try_recv() {
-            if let Own::Fatal(fatal) = own {
-                return self.text(&FromServer::Error(fatal)).await;
-            }
+            self.say(own).await?;
         }
         Ok(())
+    }
+
+    async fn say(&mut self, last: Own) -> Result<(), S::Error> {
+        match last {
+            Own::Fatal(fatal) => self.text(&FromServer::Error(fatal)).await,
+            Own::Goodbye(fatal) if self.greeted => self.text(&FromServer::Error(fatal)).await,
+            Own::Goodbye(_) | Own::Value { .. } => Ok(()),
+        }
     }
 
     async fn piece(&mut self, value: Partial) -> Result<Option<Partial>, S::Error> {

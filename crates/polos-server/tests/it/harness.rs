@@ -183,12 +183,9 @@ impl Worker {
     /// The code of the error frame with which the connection ends.
     pub(crate) async fn error(&mut self) -> String {
         loop {
-            match self.next().await.expect("an error frame before the end") {
-                FromServer::Error(fatal) => {
-                    assert!(self.next().await.is_none(), "more after the last frame");
-                    return fatal.code;
-                }
-                _ => {}
+            if let FromServer::Error(fatal) = self.next().await.expect("an error before the end") {
+                assert!(self.next().await.is_none(), "more after the last frame");
+                return fatal.code;
             }
         }
     }

@@ -1,11 +1,13 @@
 //! Commits that fail: nothing is acknowledged, everybody is told, and it heals.
 
-use crate::harness::{Api, LONG, refused};
+use crate::harness::{Api, LONG, Worker, hello, refused};
+use polos_protocol::frame::FromWorker;
 use polos_protocol::rest::Health;
 use polos_store::CommitError;
 use polos_testkit::store::Fault;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite;
 
 async fn health(api: &Api) -> (StatusCode, Health) {
     let response = api.bare(Method::GET, "/v1/health").send().await.unwrap();
@@ -49,6 +51,11 @@ async fn a_full_disk_refuses_and_heals() {
     // Reads go on; writes go on being refused.
     assert_eq!(count(&api).await, 0);
     assert_eq!(refused(start(&api)).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    // A worker that comes back is not refused for good, but before it has said anything.
+    let Err(tungstenite::Error::Http(response)) = Worker::dial(&api, &api.token).await else {
+        panic!("no worker is taken meanwhile");
+    };
+    assert_eq!(response.status(), 503);
 
     api.store.clear_plan();
     healed(&api).await;
@@ -83,6 +90,19 @@ async fn a_lost_answer_is_not_guessed() {
     assert_eq!(again.status(), StatusCode::OK);
     assert_eq!(again.json::<Value>().await.unwrap()["existing"], true);
     assert_eq!(count(&api).await, 1);
+}
+
+#[tokio::test]
+async fn a_worker_whose_hello_was_lost_may_come_again() {
+    let api = Api::start().await;
+    let mut worker = Worker::dial(&api, &api.token).await.unwrap();
+    api.store.set_plan(|_| Fault::Refuse(CommitError::Unavailable("the disk is full".into())));
+    worker.send(&FromWorker::Hello(hello(worker.id, 1))).await;
+    // It is not welcome, but nothing says that it must stay away.
+    assert!(worker.next().await.is_none());
+    api.store.clear_plan();
+    healed(&api).await;
+    api.connect().await;
 }
 
 async fn ends(fault: CommitError, expect: &str) {

@@ -3,6 +3,13 @@
 //! The worker writes an order ([`order`]) and starts this same program again as the [`keeper`],
 //! which prepares what needs the host, clones the first process of the box ([`enter`]) and waits
 //! for it. The keeper's death is the box's death.
+//!
+//! Not defended: a file of the workspace that has another name outside (a hard link) is the same
+//! file; sockets that appear in the workspace while the box lives can be connected to; a repository
+//! that the agent makes itself is guarded from the next opening on; the sizes and names of files
+//! that may be read; the kernel's own faults. Without namespaces (L2), moreover: hooks and
+//! configuration of git, names and arguments of the host's processes, permissions and times of
+//! files that the user owns.
 
 mod cgroup;
 mod enter;

@@ -62,7 +62,10 @@ fn look_in(root: &Path, at: &Path, depth: usize, left: &mut usize, found: &mut F
         let (Ok(kind), name) = (entry.file_type(), entry.file_name()) else { continue };
         let path = at.join(&name);
         if name == ".git" {
-            found.guards.extend(guards(root, &path, kind.is_dir()));
+            // A link deeper down cannot be guarded, nor may it keep the box from opening.
+            if !kind.is_symlink() || at.as_os_str().is_empty() {
+                found.guards.extend(guards(root, &path, kind.is_dir()));
+            }
         } else if kind.is_socket() {
             found.sockets.push(path);
         } else if kind.is_dir() && depth > 0 && !SKIPPED.iter().any(|skipped| name == *skipped) {

@@ -98,7 +98,7 @@ pub(crate) enum Failure {
     )]
     Owner { path: PathBuf, uid: u32, error: String },
     #[error(
-        "`{path}` is, or lies behind, a symbolic link, so it cannot be protected\nhint: replace the link by what it points to"
+        "`{path}` is, or lies behind, a symbolic link, so it cannot be protected\nhint: replace the link by what it points to, or take the path out of `local.protected`"
     )]
     Link { path: PathBuf },
 }

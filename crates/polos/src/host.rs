@@ -1,0 +1,77 @@
+//! A server in this process: opens the store of a data directory and serves it.
+
+use crate::exit::Problem;
+use anyhow::Result;
+use polos_server::serve::Options;
+use polos_server::{Server, serve};
+use polos_store::OpenError;
+use polos_store::sqlite::{self, BackupError, Progress};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Opens the store and starts the server; it answers when this returns.
+pub(crate) async fn start(options: Options) -> Result<Server> {
+    let directory = options.data_directory.clone();
+    let store = tokio::task::spawn_blocking(move || open(&directory)).await??;
+    let server = serve(options, Arc::clone(&store) as Arc<dyn polos_store::Store>).await;
+    let server = server.map_err(|error| split(&error.to_string()))?;
+    store.announce(server.url())?;
+    Ok(server)
+}
+
+/// Opens the store of a data directory, with errors that tell the way out.
+pub(crate) fn open(directory: &Path) -> Result<Arc<sqlite::Store>> {
+    sqlite::Store::open(directory, sqlite::Options::default()).map(Arc::new).map_err(problem)
+}
+
+fn problem(error: OpenError) -> anyhow::Error {
+    let (code, hint) = match &error {
+        OpenError::Locked { .. } => {
+            ("data_dir_in_use", "use the server that is there, stop it, or choose `--data-dir`")
+        }
+        OpenError::Directory { .. } => {
+            ("data_dir_unusable", "choose another directory with `--data-dir`")
+        }
+        OpenError::Newer { .. } => ("newer_schema", ""),
+        OpenError::Database { .. } => {
+            ("database_unusable", "see `polos explain database_unusable`")
+        }
+    };
+    Problem::new(code, error.to_string(), hint)
+}
+
+/// Copies the database of a data directory into a new file.
+pub(crate) fn backup(directory: &Path, into: &Path, progress: impl FnMut(Progress)) -> Result<()> {
+    sqlite::backup(directory, into, progress).map_err(|error| {
+        let hint = match &error {
+            BackupError::Missing(_) => "check `--data-dir`",
+            _ => "",
+        };
+        Problem::new("backup_failed", error.to_string(), hint)
+    })
+}
+
+/// The server's own errors carry their hint behind the message.
+fn split(text: &str) -> anyhow::Error {
+    let (message, hint) = text.split_once("; hint: ").unwrap_or((text, ""));
+    Problem::new("server", message, hint)
+}
+
+/// Comes true when somebody wants this process to end: Ctrl-C, or a polite kill.
+pub(crate) async fn asked_to_end() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        let kind = tokio::signal::unix::SignalKind::terminate();
+        let Ok(mut terminate) = tokio::signal::unix::signal(kind) else {
+            interrupt.await.ok();
+            return;
+        };
+        tokio::select! {
+            _ = interrupt => {}
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    interrupt.await.ok();
+}

@@ -1,0 +1,9 @@
+//! The command line as its users meet it: the real program, real processes, a data directory of
+//! its own for each test.
+
+mod dev;
+mod errors;
+mod help;
+mod polos;
+mod reference;
+mod server;

@@ -48,7 +48,8 @@ impl Engine {
         let id = hold.run;
         self.note_progress(hold);
         let Some(live) = self.runs.get_mut(&id) else { return Ok(None) };
-        let was_up_to_date = live.is_up_to_date();
+        let (was_up_to_date, before) = (live.is_up_to_date(), live.journal.seq);
+        let sent = live.held.as_ref().and_then(|held| held.sent_seq);
         let build = self.workers.get(&hold.worker).map(|worker| worker.build.clone());
         let mut rows: Vec<Record> = Vec::with_capacity(of_run.records.len());
         let mut opened = Vec::new();
@@ -89,14 +90,11 @@ impl Engine {
                 record,
             });
         }
+        // What came before is acknowledged already, or comes with the journal's next page.
+        let last = rows.last().map(|row| row.seq);
         self.flush(id, rows);
-        let Some(live) = self.runs.get_mut(&id) else { return Ok(None) };
-        let seq = live.journal.seq;
-        if was_up_to_date && let Some(held) = live.held.as_mut() {
-            held.sent_seq = Some(seq);
-        }
-        let over = live.journal.len() > limits::JOURNAL_RECORDS_MAX
-            || live.journal.bytes > limits::JOURNAL_BYTES_MAX;
+        let over = self.is_over_limit(id);
+        self.set_sent(id, None);
         for record in &opened {
             self.effect_of(id, record, store)?;
         }
@@ -105,7 +103,29 @@ impl Engine {
             self.block(id, journal_limit(id));
             return Ok(None);
         }
-        Ok(was_up_to_date.then_some(seq))
+        let Some(live) = self.runs.get(&id) else { return Ok(None) };
+        let seq = live.journal.seq;
+        if was_up_to_date && last.unwrap_or(before) == seq {
+            self.set_sent(id, Some(seq));
+            return Ok(last);
+        }
+        // Something of the server's own stands behind: both come in order, as a page.
+        self.set_sent(id, sent);
+        self.page_due(id, hold.assignment);
+        Ok(None)
+    }
+
+    fn is_over_limit(&self, id: RunId) -> bool {
+        self.runs.get(&id).is_some_and(|live| {
+            live.journal.len() > limits::JOURNAL_RECORDS_MAX
+                || live.journal.bytes > limits::JOURNAL_BYTES_MAX
+        })
+    }
+
+    fn set_sent(&mut self, id: RunId, seq: Option<u64>) {
+        if let Some(held) = self.runs.get_mut(&id).and_then(|live| live.held.as_mut()) {
+            held.sent_seq = seq;
+        }
     }
 
     fn flush(&mut self, id: RunId, rows: Vec<Record>) {

@@ -109,17 +109,10 @@ impl Checker {
         runs(store).iter().all(|run| run.status.state.is_ended())
     }
 
-    /// The runs that have not ended, in words.
-    pub(super) fn unfinished(&self, store: &Memory) -> String {
+    /// The runs that have not ended.
+    pub(super) fn unfinished(&self, store: &Memory) -> Vec<RunId> {
         let all = runs(store);
-        let open = all.iter().filter(|run| !run.status.state.is_ended());
-        let lines: Vec<String> = open
-            .map(|run| {
-                let id = run.row.id;
-                format!("{id} is {} (wait {:?}): {}", run.status.state.name(), run.status.wait, story(store, id))
-            })
-            .collect();
-        lines.join("\n")
+        all.iter().filter(|run| !run.status.state.is_ended()).map(|run| run.row.id).collect()
     }
 
     /// Checks what must be true when all is over.

@@ -93,12 +93,18 @@ enum Event {
     Client,
     /// Something goes wrong.
     Trouble,
+    /// The last workers of the first build are replaced.
+    Deployed,
 }
 
 /// The faults stop after this much time, and everything must come to its end.
 const TROUBLE_MS: Millis = 60_000;
+/// The second build comes after this much time.
+const DEPLOY_MS: Millis = 5_000;
+/// The first build is gone after this much time: nobody is frozen any more.
+const DEPLOYED_MS: Millis = TROUBLE_MS + 31_000;
 /// A run that has not ended so long after the last fault is forgotten.
-const END_MS: Millis = 4_000_000;
+const END_MS: Millis = 400_000;
 /// Where the clock begins.
 const BEGIN_MS: Millis = 1_000_000;
 /// More events than this mean that something goes round in circles.
@@ -176,6 +182,7 @@ impl Sim {
         }
         sim.after(1, Event::Client);
         sim.after(500, Event::Trouble);
+        sim.after(DEPLOYED_MS, Event::Deployed);
         sim
     }
 
@@ -242,9 +249,14 @@ impl Sim {
             .min()
     }
 
-    fn is_over(&self) -> Result<bool, String> {
+    fn is_over(&mut self) -> Result<bool, String> {
         if self.now > BEGIN_MS + TROUBLE_MS + END_MS {
-            return Err(format!("runs were forgotten: {}", self.checker.unfinished(&self.store)));
+            let mut said = String::new();
+            for run in self.checker.unfinished(&self.store) {
+                let why = self.server.explain(&self.store, run, self.now);
+                let _ = write!(said, "{run}: {why}: {}\n", story(&self.store, run));
+            }
+            return Err(format!("runs were forgotten: {said}"));
         }
         Ok(self.trouble_is_over() && self.clients.all_started() && self.checker.all_ended(&self.store))
     }
@@ -288,6 +300,14 @@ impl Sim {
             Event::Poll(index, worker, place) => self.poll(index, worker, place)?,
             Event::Client => self.client(),
             Event::Trouble => self.trouble()?,
+            Event::Deployed => {
+                let two = !self.options.seed.is_multiple_of(2);
+                let old = |slot: &Slot| two && slot.process.as_ref().is_some_and(|process| process.build == 1);
+                let old: Vec<usize> = (0..self.slots.len()).filter(|index| old(&self.slots[*index])).collect();
+                for index in old {
+                    self.kill_worker(index);
+                }
+            }
         }
         Ok(())
     }
@@ -409,9 +429,14 @@ impl Sim {
         let mut random = [0; 10];
         random.copy_from_slice(&tail[..10]);
         let id = WorkerId::from_parts(self.now, random);
-        let build = if self.random.chance(500) { 1 } else { 2 };
-        // In the end a worker of the newest build must be there for everybody.
-        let build = if self.trouble_is_over() || index == 0 { 2 } else { build };
+        let drawn = if self.random.chance(500) { 1 } else { 2 };
+        let build = match self.now - BEGIN_MS {
+            // Every other seed keeps to one build.
+            _ if self.options.seed.is_multiple_of(2) => 1,
+            0..DEPLOY_MS => 1,
+            DEPLOY_MS..TROUBLE_MS => drawn,
+            _ => 2,
+        };
         self.note(format_args!("worker {index} is up as {id}, build {build}"));
         self.slots[index].process = Some(Process::new(id, build, &self.world, self.now));
         self.connect(index);
@@ -496,7 +521,7 @@ impl Sim {
             }
             self.turn_soon();
         }
-        let delay = if self.trouble_is_over() { 500 } else { self.random.between(50, 2_000) };
+        let delay = if self.trouble_is_over() { 1_000 } else { self.random.between(50, 2_000) };
         self.after(delay, Event::Client);
     }
 

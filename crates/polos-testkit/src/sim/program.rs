@@ -34,7 +34,7 @@ pub(super) enum Op {
     All(Vec<Vec<Op>>),
     /// Branches, the first that ends.
     Race(Vec<Vec<Op>>),
-    /// A step that only the second build has.
+    /// A step that only the second build has, for runs that were not past it.
     Inserted,
 }
 
@@ -145,7 +145,7 @@ async fn one(ctx: &Ctx, world: &Arc<World>, build: u32, op: Op, seen: &[String])
                 .collect();
             Ok(format!("{:?}", ctx.race(branches).await?))
         }
-        Op::Inserted if build > 1 => {
+        Op::Inserted if build > 1 && ctx.patched("inserted") => {
             let world = world.clone();
             ctx.step_with("inserted", move |step| {
                 let world = world.clone();

@@ -90,6 +90,21 @@ impl Server {
         Ok(())
     }
 
+    /// What the server says of a run, for a person who looks into a violation.
+    pub(super) fn explain(&mut self, store: &Memory, run: polos_protocol::RunId, now: Millis) -> String {
+        let Some(engine) = self.engine.as_mut() else { return "the server is down".to_owned() };
+        let (namespace, principal) = (Namespace::default(), "client".into());
+        let request = Request::Explain(run);
+        let input = Input::Request { id: RequestId(u64::MAX), namespace, principal, request };
+        engine.handle(Moment { now, entropy: [0; 16] }, input, store);
+        let outputs = engine.committed(now, store).unwrap_or_default();
+        let why = outputs.into_iter().find_map(|output| match output {
+            Output::Reply(_, Ok(Response::Why(why))) => Some(why),
+            _ => None,
+        });
+        why.unwrap_or_default()
+    }
+
     /// A link is gone.
     pub(super) fn unlinked(&mut self, link: u64) {
         self.inbox.push_back(Input::Disconnect { connection: ConnectionId(link) });

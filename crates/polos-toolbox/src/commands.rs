@@ -102,6 +102,8 @@ impl Commands {
             return Ok(found);
         }
         require_room(&live, exec)?;
+        // Before anything is written: without it nobody would hear how the command ends.
+        let follower = Follower::start(self, &exec.command)?;
         let record = Record::of(&self.state, &exec.command);
         let begun = self.record(&record, exec).map_err(|error| not_recorded(&error))?;
         let Some(lock) = begun else {
@@ -111,9 +113,7 @@ impl Commands {
         match self.start(exec, cwd, &record, lock) {
             Ok((started, child, socket)) => {
                 live.insert(exec.command.clone(), Arc::clone(&started));
-                let (commands, following) = (Arc::clone(self), Arc::clone(&started));
-                let command = exec.command.clone();
-                thread::spawn(move || commands.follow(&command, &following, child, socket));
+                follower.follow(Arc::clone(&started), child, socket);
                 Ok(Begun::Live(started))
             }
             Err(error) => Ok(Begun::Done(Box::new(never_started(exec, &record, &error)))),
@@ -308,6 +308,31 @@ impl Commands {
         let result = Record::of(&self.state, command).result();
         self.lock().remove(command);
         live.end(result);
+    }
+}
+
+/// A thread that waits for a command to follow.
+struct Follower(Sender<(Arc<Live>, Child, UnixStream)>);
+
+impl Follower {
+    fn start(commands: &Arc<Commands>, command: &str) -> Result<Self, Refusal> {
+        let (sender, receiver) = mpsc::channel::<(Arc<Live>, Child, UnixStream)>();
+        let (commands, command) = (Arc::clone(commands), command.to_owned());
+        let following = move || {
+            if let Ok((live, child, socket)) = receiver.recv() {
+                commands.follow(&command, &live, child, socket);
+            }
+        };
+        thread::Builder::new().spawn(following).map_err(|error| {
+            Refusal::new(Code::Busy, format!("the box has no room for another command: {error}"))
+                .hint("kill what is no longer needed")
+        })?;
+        Ok(Self(sender))
+    }
+
+    fn follow(self, live: Arc<Live>, child: Child, socket: UnixStream) {
+        // The thread waits for nothing else.
+        let _ = self.0.send((live, child, socket));
     }
 }
 

@@ -33,6 +33,8 @@ pub use root::{Mount, Roots};
 /// The largest file that is read, written or edited.
 pub const FILE_BYTES_MAX: u64 = 10 * 1024 * 1024;
 
+/// Bytes of diff that the reply to an edit shows.
+const SNIPPET_BYTES_MAX: usize = 16 * 1024;
 /// Reads remembered for later edits.
 const SEEN_MAX: usize = 10_000;
 
@@ -103,7 +105,7 @@ impl Files {
             size_bytes: change.after.len() as u64,
             sha256: sha256_hex(&change.after),
             hard_links: change.hard_links(),
-            snippet: diff::of(&change).text,
+            snippet: diff::of(&change).shortened(SNIPPET_BYTES_MAX),
         };
         note.write(&reply)?;
         change.apply()?;

@@ -173,12 +173,7 @@ impl Server {
         let input = io::stdin().as_fd().try_clone_to_owned();
         let output = io::stdout().as_fd().try_clone_to_owned();
         if let (Ok(input), Ok(output)) = (input, output) {
-            self.enter();
-            let serving = Arc::clone(self);
-            thread::spawn(move || {
-                connection::serve(&serving, File::from(input), File::from(output));
-                serving.leave();
-            });
+            self.connect(File::from(input), File::from(output));
         }
     }
 
@@ -186,32 +181,33 @@ impl Server {
         for stream in listener.incoming() {
             let Ok(stream) = stream else { continue };
             let Ok(writer) = stream.try_clone() else { continue };
-            if !self.enter() {
-                continue;
-            }
-            let serving = Arc::clone(self);
-            thread::spawn(move || {
-                connection::serve(&serving, stream, writer);
-                serving.leave();
-            });
+            self.connect(stream, writer);
         }
+    }
+
+    /// Serves on threads of its own, or closes the connection where there is no room for it.
+    fn connect(
+        self: &Arc<Self>,
+        reader: impl Read + Send + 'static,
+        writer: impl Write + Send + 'static,
+    ) {
+        let Some(seat) = self.enter() else { return };
+        // A seat that could not be taken is given back with the thread's closure.
+        let _ = thread::Builder::new().spawn(move || connection::serve(&seat.0, reader, writer));
     }
 
     fn lock(&self) -> MutexGuard<'_, Connections> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(&self) -> bool {
+    fn enter(self: &Arc<Self>) -> Option<Seat> {
         let mut connections = self.lock();
-        let room = connections.count < CONNECTIONS_MAX;
-        connections.count += usize::from(room);
+        if connections.count >= CONNECTIONS_MAX {
+            return None;
+        }
+        connections.count += 1;
         self.changed.notify_all();
-        room
-    }
-
-    fn leave(&self) {
-        self.lock().count -= 1;
-        self.changed.notify_all();
+        Some(Seat(Arc::clone(self)))
     }
 
     /// Lets `wait` return, whoever is still connected.
@@ -239,5 +235,15 @@ impl Server {
             let woken = self.changed.wait_timeout(connections, left);
             connections = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+}
+
+/// One of the connections, for as long as it lives.
+struct Seat(Arc<Server>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.lock().count -= 1;
+        self.0.changed.notify_all();
     }
 }

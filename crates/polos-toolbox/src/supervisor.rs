@@ -420,7 +420,12 @@ impl Supervisor {
     fn obey(&mut self, message: ToSupervisor) {
         match message {
             ToSupervisor::Kill => self.end(Ended::Killed, KILL_GRACE),
-            ToSupervisor::Stdin { text, close } => self.pipes.add_input(text, close),
+            ToSupervisor::Stdin { text, close } => {
+                if !self.pipes.add_input(text, close) {
+                    let complaint = b"polos: too much input waits to be read; it ends here\n";
+                    self.capture.take(StreamKind::Stderr, complaint, Instant::now());
+                }
+            }
             ToSupervisor::Spec(_) => {}
         }
     }

@@ -111,7 +111,7 @@ impl Change<'_> {
         let (temporary, file) = self.create_temporary(parent.as_fd())?;
         let placed = self.fill(file).and_then(|()| {
             rustix::fs::renameat(&parent, &temporary, &parent, name)?;
-            rustix::fs::fsync(&parent)
+            sync(parent.as_fd())
         });
         placed.map_err(|errno| {
             // Best effort: after the rename there is nothing under this name.
@@ -147,7 +147,15 @@ impl Change<'_> {
             // Permissions are kept; set-user-id and its like are not.
             rustix::fs::fchmod(&file, Mode::from_raw_mode(before.mode & 0o777))?;
         }
-        rustix::fs::fsync(&file)
+        sync(file.as_fd())
+    }
+}
+
+/// Some file systems have no notion of syncing, and say so.
+fn sync(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    match rustix::fs::fsync(fd) {
+        Err(Errno::INVAL | Errno::NOTSUP | Errno::NOSYS) => Ok(()),
+        synced => synced,
     }
 }
 

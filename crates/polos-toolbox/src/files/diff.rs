@@ -23,6 +23,17 @@ pub(super) struct Diff {
     pub(super) removed: u64,
 }
 
+impl Diff {
+    /// The text, cut where it is longer.
+    pub(super) fn shortened(mut self, bytes_max: usize) -> String {
+        if self.text.len() > bytes_max {
+            self.text.truncate(self.text.floor_char_boundary(bytes_max));
+            self.text.push_str("\n[the rest of the change is not shown]\n");
+        }
+        self.text
+    }
+}
+
 pub(super) fn of(change: &Change<'_>) -> Diff {
     let before = change.before.as_ref().map_or(&[][..], |before| &before.bytes);
     if read::is_binary(before) || read::is_binary(&change.after) {

@@ -3,6 +3,7 @@
 //! The walker goes by path, so a race may show it a foreign name; every file is therefore opened
 //! again beneath the root before it is listed or searched.
 
+use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -138,13 +139,24 @@ impl Base {
 }
 
 fn open_base(place: &Place<'_>, gitignore: bool) -> Result<Base, Refusal> {
-    // A path with `..` is resolved by the kernel only, and begins where it leads.
-    let plain = !place.relative().split('/').any(|part| part == "..");
-    if gitignore && plain {
-        let fd = place.sibling("").open_directory()?;
-        return Ok(Base { fd, relative: String::new() });
+    let directory = place.open_directory()?;
+    if gitignore {
+        let root = place.sibling("").open_directory()?;
+        // A path that goes through `..` or a link begins where it leads, and rules above that place
+        // are not looked for.
+        let leads_straight = path_of(&root)
+            .zip(path_of(&directory))
+            .is_some_and(|(root, directory)| root.join(place.relative()) == directory);
+        if leads_straight {
+            return Ok(Base { fd: root, relative: String::new() });
+        }
     }
-    Ok(Base { fd: place.open_directory()?, relative: place.relative().to_owned() })
+    Ok(Base { fd: directory, relative: place.relative().to_owned() })
+}
+
+/// The path of an open folder, as the kernel has it.
+fn path_of(folder: &OwnedFd) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd())).ok()
 }
 
 fn walker(

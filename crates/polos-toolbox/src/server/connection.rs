@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Server, request};
+use super::Server;
+use super::request::{self, Ordered};
 use crate::frame;
 use crate::message::{Code, FromToolbox, Hello, Refusal, Reply, Request, Stream, VERSION, Welcome};
 
@@ -52,10 +53,13 @@ pub(super) fn serve(server: &Arc<Server>, reader: impl Read, writer: impl Write 
     let (items, waiting) = mpsc::sync_channel(ITEMS_WAITING_MAX);
     let open = Arc::new(AtomicBool::new(true));
     let outgoing = Outgoing { id: 0, items, open };
-    thread::spawn({
+    let writing = thread::Builder::new().spawn({
         let open = Arc::clone(&outgoing.open);
         move || write_all(&waiting, writer, &open)
     });
+    if writing.is_err() {
+        return;
+    }
     if let Err(message) = converse(server, reader, &outgoing) {
         outgoing.send(&FromToolbox::Fault { message });
     }
@@ -98,27 +102,59 @@ fn converse(
             return Err("a second hello".to_owned());
         };
         let outgoing = outgoing(id);
-        if under_way.fetch_add(1, Ordering::SeqCst) >= REQUESTS_MAX {
-            under_way.fetch_sub(1, Ordering::SeqCst);
-            let message = format!("{REQUESTS_MAX} requests are under way");
-            outgoing.finish(Err(Refusal::new(Code::Busy, message)));
-            continue;
-        }
-        let (server, under_way) = (Arc::clone(server), Arc::clone(&under_way));
-        thread::spawn(move || {
-            let request = request::understand(request);
-            let ends = matches!(request, Ok(Request::Shutdown));
-            let reply = request.and_then(|request| request::carry_out(&server, request, &outgoing));
-            // Given back first: the worker may send the next as soon as it has the reply.
-            under_way.fetch_sub(1, Ordering::SeqCst);
-            outgoing.finish(reply);
-            if ends {
-                outgoing.flush();
-                server.shut_down();
-            }
+        let request = request::understand(request);
+        let ends = matches!(request, Ok(Request::Shutdown));
+        let ordered = request.and_then(|request| request::in_order(server, request));
+        let rest = Rest { server: Arc::clone(server), outgoing: outgoing.clone(), ends };
+        let place = Place::take(&under_way);
+        // A box that is full of processes has no room for a thread either.
+        let started = place.and_then(|place| {
+            thread::Builder::new().spawn(move || rest.carry_out(ordered, place)).ok()
         });
+        if started.is_none() {
+            let message = format!("no more than {REQUESTS_MAX} requests, or no room for a thread");
+            outgoing.finish(Err(Refusal::new(Code::Busy, message)));
+        }
     }
     Ok(())
+}
+
+/// What is left of a request, for a thread of its own.
+struct Rest {
+    server: Arc<Server>,
+    outgoing: Outgoing,
+    /// Whether the toolbox ends with it.
+    ends: bool,
+}
+
+impl Rest {
+    fn carry_out(self, ordered: Result<Ordered, Refusal>, place: Place) {
+        let Self { server, outgoing, ends } = self;
+        let reply = ordered.and_then(|ordered| request::carry_out(&server, ordered, &outgoing));
+        // Given back first: the worker may send the next as soon as it has the reply.
+        drop(place);
+        outgoing.finish(reply);
+        if ends {
+            outgoing.flush();
+            server.shut_down();
+        }
+    }
+}
+
+/// One of the places for requests under way.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(under_way: &Arc<AtomicUsize>) -> Option<Self> {
+        let place = Self(Arc::clone(under_way));
+        (under_way.fetch_add(1, Ordering::SeqCst) < REQUESTS_MAX).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 fn next(reader: &mut impl Read) -> Result<Option<Incoming>, String> {

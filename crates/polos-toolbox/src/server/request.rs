@@ -31,15 +31,48 @@ pub(super) fn understand(request: Value) -> Result<Request, Refusal> {
     })
 }
 
+/// A request after the part that must be done in the order of arrival.
+#[derive(Debug)]
+pub(super) enum Ordered {
+    /// Nothing of it depends on what came before.
+    Any(Request),
+    Begun {
+        begun: Begun,
+        command: String,
+    },
+    Answered(Reply),
+}
+
+/// Begins commands and passes input on, so that a kill that comes after a command finds it, and
+/// input arrives as it was sent.
+pub(super) fn in_order(server: &Server, request: Request) -> Result<Ordered, Refusal> {
+    match request {
+        Request::Exec(exec) => begin(server, exec),
+        Request::Stdin(request) => {
+            server.commands.stdin(&request)?;
+            Ok(Ordered::Answered(Reply::Stdin { open: !request.close }))
+        }
+        request => Ok(Ordered::Any(request)),
+    }
+}
+
+/// Does the rest of it, for as long as that takes.
 pub(super) fn carry_out(
     server: &Server,
-    request: Request,
+    ordered: Ordered,
     outgoing: &Outgoing,
 ) -> Result<Reply, Refusal> {
+    match ordered {
+        Ordered::Any(request) => answer(server, request, outgoing),
+        Ordered::Begun { begun, command } => follow(begun, &command, outgoing),
+        Ordered::Answered(reply) => Ok(reply),
+    }
+}
+
+fn answer(server: &Server, request: Request, outgoing: &Outgoing) -> Result<Reply, Refusal> {
     let files = &server.files;
     let commands = &server.commands;
     Ok(match request {
-        Request::Exec(exec) => return run(server, exec, outgoing),
         Request::Attach { command } => return follow(commands.find(&command)?, &command, outgoing),
         Request::Status { command } => Reply::Status(commands.status(&command)),
         Request::Kill { command } => {
@@ -47,10 +80,6 @@ pub(super) fn carry_out(
             Reply::Killed { command, was_running }
         }
         Request::Output(request) => Reply::Output(commands.output(&request)?),
-        Request::Stdin(request) => {
-            commands.stdin(&request)?;
-            Reply::Stdin { open: !request.close }
-        }
         Request::Read(request) => Reply::Read(files.read(&request)?),
         Request::Write(request) => Reply::Write(files.write(&request)?),
         Request::Edit(request) => Reply::Edit(files.edit(&request)?),
@@ -60,18 +89,22 @@ pub(super) fn carry_out(
         Request::Grep(request) => Reply::Grep(search::grep(files.roots(), &request)?),
         // The connection shuts the toolbox down, after the reply.
         Request::Ping | Request::Shutdown => Reply::Pong,
+        Request::Exec(_) | Request::Stdin(_) => {
+            return Err(Refusal::new(Code::BadRequest, "a request that is done in order"));
+        }
     })
 }
 
-fn run(server: &Server, exec: Exec, outgoing: &Outgoing) -> Result<Reply, Refusal> {
+fn begin(server: &Server, exec: Exec) -> Result<Ordered, Refusal> {
     let exec = within_limits(exec)?;
     let cwd = working_directory(server, exec.cwd.as_deref())?;
     let begun = server.commands.begin(&exec, &cwd)?;
     if exec.background {
         let output_file = server.commands.output_file(&exec.command);
-        return Ok(Reply::Started(Started { command: exec.command, output_file }));
+        let started = Started { command: exec.command, output_file };
+        return Ok(Ordered::Answered(Reply::Started(started)));
     }
-    follow(begun, &exec.command, outgoing)
+    Ok(Ordered::Begun { begun, command: exec.command })
 }
 
 fn follow(begun: Begun, command: &str, outgoing: &Outgoing) -> Result<Reply, Refusal> {

@@ -16,6 +16,8 @@ use crate::message::{Stdin, StreamKind};
 /// Bytes read at a time, and how many times before others have their turn.
 const READ_BYTES: usize = 64 * 1024;
 const READ_TURNS: usize = 16;
+/// Input that waits to be read.
+const INPUT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Our ends.
 #[derive(Debug)]
@@ -94,12 +96,17 @@ impl Pipes {
         arrived
     }
 
-    pub(super) fn add_input(&mut self, text: String, close: bool) {
-        if let Some(input) = &mut self.input {
-            input.waiting.extend(text.into_bytes());
-            input.close = input.close || close;
+    /// Adds input; false if so much waits that the input had to be ended.
+    pub(super) fn add_input(&mut self, text: String, close: bool) -> bool {
+        let Some(input) = &mut self.input else { return true };
+        if input.waiting.len() + text.len() > INPUT_BYTES_MAX {
+            self.input = None;
+            return false;
         }
+        input.waiting.extend(text.into_bytes());
+        input.close = input.close || close;
         self.write_input();
+        true
     }
 
     pub(super) fn close_input(&mut self) {

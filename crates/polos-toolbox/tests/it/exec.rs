@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::mpsc;
 
+use polos_toolbox::Incoming;
 use polos_toolbox::message::{
     Code, Connector, Ended, Exec, Output, OutputLimits, OutputRequest, Pipeline, Program, Redirect,
     Reply, Request, Stage, Stdin, StdinRequest, Stream, Word,
@@ -210,6 +211,38 @@ fn a_command_can_be_talked_to() {
     assert_eq!(rest.result.unwrap().exit_code, Some(0));
     let late = StdinRequest { command: "talk".to_owned(), text: String::new(), close: true };
     assert_eq!(toolbox.refused(Request::Stdin(late)).code, Code::NotRunning);
+}
+
+#[test]
+fn requests_are_begun_in_their_order() {
+    let toolbox = start();
+    let (sender, answers) = mpsc::channel();
+    let send = |request| {
+        let sender = sender.clone();
+        toolbox.client.send(request, move |incoming| drop(sender.send(incoming))).unwrap();
+    };
+    // A kill sent right after a command finds it; input arrives as it was sent.
+    for index in 0..10 {
+        let command = format!("c{index}");
+        send(Request::Exec(shell(&command, "sleep 60")));
+        let killed = toolbox.client.call(Request::Kill { command: command.clone() }).unwrap();
+        assert_eq!(killed, Reply::Killed { command, was_running: true });
+    }
+    send(Request::Exec(Exec { stdin: Stdin::Open, ..shell("cat", "cat") }));
+    for index in 0..50 {
+        let text = format!("{index}\n");
+        let close = index == 49;
+        send(Request::Stdin(StdinRequest { command: "cat".to_owned(), text, close }));
+    }
+    let expect = (0..50).map(|index| index.to_string() + "\n").collect::<String>();
+    let cat = answers.iter().find_map(|incoming| match incoming {
+        Incoming::Reply(reply) => match *reply {
+            Reply::Exec(result) if result.command == "cat" => Some(result),
+            _ => None,
+        },
+        _ => None,
+    });
+    assert_eq!(cat.unwrap().stdout, expect);
 }
 
 fn output(client: &polos_toolbox::Client, command: &str, offset: u64) -> Output {

@@ -13,6 +13,7 @@ use polos_toolbox::message::{
     Connector, Exec, ExecResult, OutputLimits, Pipeline, Program, Refusal, Reply, Request, Stage,
     Stdin, Word,
 };
+use rustix::process::Pid;
 use tempfile::TempDir;
 
 /// A toolbox; it is killed when this is dropped.
@@ -101,6 +102,14 @@ impl Toolbox {
 
     pub(crate) fn state(&self) -> PathBuf {
         self.folder.path().join("state")
+    }
+
+    /// The process that supervises the only command.
+    pub(crate) fn supervisor(&self) -> Pid {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.process.id())).unwrap().flatten();
+        let children = tasks.map(|task| fs::read_to_string(task.path().join("children")).unwrap());
+        let children = children.collect::<String>();
+        Pid::from_raw(children.trim().parse().unwrap()).unwrap()
     }
 
     /// Lines of the ledger: commands that were really started.

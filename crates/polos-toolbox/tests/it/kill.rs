@@ -1,9 +1,10 @@
 //! Ends by force: whole trees, whatever they did to get away.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use polos_toolbox::message::{Code, Ended, Exec, Reply, Request, Status};
+
+use rustix::process::{Signal, kill_process};
 
 use crate::harness::{Toolbox, new_mark, processes_with, shell, start, until};
 
@@ -142,10 +143,7 @@ fn orphans_of_a_killed_supervisor_are_swept() {
     let exec = Exec { background: true, timeout_ms: None, ..shell("bg", &escaping(mark, "wait")) };
     toolbox.client.call(Request::Exec(exec)).unwrap();
     until("it runs", || sleepers(mark) >= 6);
-    let children = format!("/proc/{0}/task/{0}/children", toolbox.process.id());
-    let supervisor = fs::read_to_string(children).unwrap().trim().to_owned();
-    let supervisor = rustix::process::Pid::from_raw(supervisor.parse().unwrap()).unwrap();
-    rustix::process::kill_process(supervisor, rustix::process::Signal::KILL).unwrap();
+    kill_process(toolbox.supervisor(), Signal::KILL).unwrap();
     until("they are swept", || sleepers(mark) == 0);
     assert!(matches!(status(&toolbox, "bg"), Status::Unknown { .. }));
     let again = toolbox.refused(Request::Attach { command: "bg".to_owned() });

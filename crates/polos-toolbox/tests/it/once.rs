@@ -160,10 +160,9 @@ fn an_intent_without_an_outcome_is_in_doubt() {
     toolbox.client.call(Request::Exec(exec)).unwrap();
     until("it runs", || effects(&toolbox) == 1);
     // The box dies as a whole: supervisor, command and toolbox at once.
-    let children = format!("/proc/{0}/task/{0}/children", toolbox.process.id());
-    let supervisor: i32 = fs::read_to_string(children).unwrap().trim().parse().unwrap();
+    let supervisor = toolbox.supervisor();
     kill_process(Pid::from_child(&toolbox.process), Signal::STOP).unwrap();
-    kill_process(Pid::from_raw(supervisor).unwrap(), Signal::KILL).unwrap();
+    kill_process(supervisor, Signal::KILL).unwrap();
     kill_hard(&mut toolbox.process);
 
     toolbox.process = spawn(toolbox.folder.path(), &Options::default());

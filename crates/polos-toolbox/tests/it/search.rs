@@ -205,6 +205,20 @@ fn links_are_not_followed() {
 }
 
 #[test]
+fn a_link_within_is_searched_when_it_is_named() {
+    let world = world();
+    symlink("src", world.folder.path().join("root/linked")).unwrap();
+    for gitignore in [true, false] {
+        let request = GrepRequest {
+            path: Some("linked/deep".to_owned()),
+            gitignore,
+            ..grep("deep", GrepMode::Content)
+        };
+        assert_eq!(world.grep(&request).lines, ["/workspace/linked/deep/mod.rs:1:fn deep() {}"]);
+    }
+}
+
+#[test]
 fn binary_files_are_not_searched() {
     let world = world();
     fs::write(world.folder.path().join("root/blob"), b"needle\0needle\nneedle\n").unwrap();

@@ -31,3 +31,13 @@ pub(crate) const COMMITS: [(&str, &[RepoFile]); 2] = [
         &[RepoFile { path: "test.sh", text: include_str!("content/repo/test.sh") }],
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_script_is_sound() {
+        polos_llm::Script::from_toml(SCRIPT).unwrap();
+    }
+}

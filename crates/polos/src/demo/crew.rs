@@ -1,8 +1,8 @@
 //! The three agents, and what each is told on each round.
 
 use polos_agent::{Agent, Limits};
-use polos_sandbox::policy::{FileApproval, Security};
 use polos_sandbox::config::{Scope, ToolsConfig};
+use polos_sandbox::policy::{FileApproval, Security};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -34,15 +34,8 @@ they really print, and change nothing. Answer with JSON: `passed`, true only if 
 passed, and `report`, at most three sentences that name what failed and why.";
 
 /// Commands that pass without a question in the demo's own repository.
-const ALLOWED: [&str; 7] = [
-    "sh test.sh",
-    "git status *",
-    "git diff --stat *",
-    "git ls-files *",
-    "ls *",
-    "cat *",
-    "wc *",
-];
+const ALLOWED: [&str; 7] =
+    ["sh test.sh", "git status *", "git diff --stat *", "git ls-files *", "ls *", "cat *", "wc *"];
 
 /// What the tester answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,7 +81,8 @@ fn member(id: &str, description: &str, sandbox: &str) -> Agent {
 /// The box that all share, and what may be done in it without a question: files change freely,
 /// since the whole change is shown before anything leaves the box.
 pub(crate) fn tools(sandbox: &str) -> ToolsConfig {
-    let mut tools = ToolsConfig { scope: Scope::Named(sandbox.to_owned()), ..ToolsConfig::default() };
+    let mut tools =
+        ToolsConfig { scope: Scope::Named(sandbox.to_owned()), ..ToolsConfig::default() };
     tools.exec.security = Some(Security::Allowlist);
     tools.exec.allowlist = ALLOWED.map(str::to_owned).to_vec();
     tools.files.approval = FileApproval::None;

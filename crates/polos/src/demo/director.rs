@@ -33,6 +33,11 @@ use crate::{prompt, talk};
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The same while there is something to kill.
 const LOOK_EVERY_CRASH: Duration = Duration::from_millis(25);
+/// How long a new worker's first run is waited for.
+const RETURN_MAX_MS: u64 = 5_000;
+/// The pause in which the worker is killed: a call of the model that is under way when its worker
+/// dies has no recorded answer, and would have to be made again.
+const PAUSE_MS: u64 = 1_500;
 /// Lines of the change that are shown before the person asks for all of it.
 const DIFF_LINES: usize = 60;
 
@@ -218,6 +223,7 @@ impl Show {
             issue: self.job.issue.clone(),
             base: self.job.base.clone(),
             branch: self.job.branch.clone(),
+            pause_ms: if self.crash == Crash::None { 0 } else { PAUSE_MS },
         };
         let request = StartRequest {
             workflow: workflow::NAME.to_owned(),
@@ -248,8 +254,8 @@ impl Show {
                 && let Some(struck) = self.struck.take()
             {
                 let after = moment::duration(millis(struck.elapsed()));
-                let said = format!("the next step was recorded {after} after the kill");
-                self.voice.event("demo", Some(Tone::Attention), &said);
+                let said = format!("the next step is recorded {after} after the kill");
+                self.voice.event("demo", Some(Tone::Good), &said);
             }
             tale::tell(&mut self.voice, who, record, &mut self.spent);
         }
@@ -273,25 +279,47 @@ impl Show {
             Crash::Worker if watch.runs_of(CODER).any(|run| run.state == State::Completed) => {
                 self.crash = Crash::Server;
                 self.kills += 1;
-                self.struck = Some(Instant::now());
+                let (at, known) = (moment::now(), worker::begins(&self.place).len());
                 let (old, new) = stage.strike_worker()?;
-                let said = format!("KILL -9: worker {old}, right after the coder. Worker {new} starts.");
+                let said = format!("KILL -9: worker {old}, right after the coder");
                 self.voice.event("demo", Some(Tone::Attention), &said);
+                self.returned((at, known), new, watch).await;
             }
-            Crash::Server if watch.runs_of(TESTER).any(|run| !run.state.is_ended() && !run.records.is_empty()) => {
+            Crash::Server
+                if watch
+                    .runs_of(TESTER)
+                    .any(|run| !run.state.is_ended() && !run.records.is_empty()) =>
+            {
                 self.crash = Crash::Done;
                 self.kills += 1;
                 self.struck = Some(Instant::now());
                 let (old, new, away) = stage.strike_server().await?;
                 let away = moment::duration(millis(away));
                 let said = format!(
-                    "KILL -9: server {old}, while the tester works. Server {new} answers after {away}."
+                    "KILL -9: server {old}, while the tester works; server {new} answers {away} later"
                 );
                 self.voice.event("demo", Some(Tone::Attention), &said);
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Says when the run is with the new worker.
+    async fn returned(&mut self, (at, known): (u64, usize), worker: u32, watch: &Watch) {
+        while moment::now().saturating_sub(at) < RETURN_MAX_MS {
+            let begins = worker::begins(&self.place);
+            if let Some(begin) = begins.get(known) {
+                let after = moment::duration(begin.at.saturating_sub(at));
+                let replayed = watch.journaled(&begins[known..=known]).replayed;
+                let said = format!(
+                    "worker {worker} has the run {after} later, and knows {replayed} steps from the \
+                     journal"
+                );
+                return self.voice.event("demo", Some(Tone::Good), &said);
+            }
+            tokio::time::sleep(LOOK_EVERY_CRASH).await;
+        }
     }
 
     /// Puts what is asked of the person, and takes their answer.
@@ -358,7 +386,8 @@ impl Show {
 
     fn ask_again(&mut self) {
         if prompt::is_possible() {
-            let question = "  [a]pprove, [r]eject FEEDBACK, [d]iff in full, [q]uit and answer later > ";
+            let question =
+                "  [a]pprove, [r]eject FEEDBACK, [d]iff in full, [q]uit and answer later > ";
             self.voice.prompt(question);
         } else {
             self.voice.line("  Waiting for the answer.");

@@ -161,13 +161,11 @@ pub(crate) fn take_bundle(workspace: &Path, to: &Path) -> anyhow::Result<()> {
 
 /// Brings the branch of a bundle into a repository, as a branch; nothing else there changes. A
 /// bundle whose branch is another commit than the one that was approved is refused.
-pub(crate) fn import(
-    repo: &Path,
-    bundle: &Path,
-    branch: &str,
-    commit: &str,
-) -> anyhow::Result<()> {
-    let heads = git(repo, ["bundle", "list-heads"].map(OsStr::new).into_iter().chain([bundle.as_os_str()]))?;
+pub(crate) fn import(repo: &Path, bundle: &Path, branch: &str, commit: &str) -> anyhow::Result<()> {
+    let heads = git(
+        repo,
+        ["bundle", "list-heads"].map(OsStr::new).into_iter().chain([bundle.as_os_str()]),
+    )?;
     let reference = format!("refs/heads/{branch}");
     if !heads.lines().any(|line| line == format!("{commit} {reference}")) {
         bail!("the sandbox holds another commit than the one that was approved, `{commit}`");

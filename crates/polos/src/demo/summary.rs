@@ -83,7 +83,9 @@ impl Summary<'_> {
         voice.heading(match self.outcome {
             Outcome::Approved => "Approved",
             Outcome::Rejected => "Rejected for good: nothing has left the sandbox",
-            Outcome::NotMended => "Not mended: the tests never passed, nothing has left the sandbox",
+            Outcome::NotMended => {
+                "Not mended: the tests never passed, nothing has left the sandbox"
+            }
         });
         if let Some(patch) = &self.patch {
             let (branch, repo) = (&self.job.branch, self.job.repo.display());
@@ -118,7 +120,8 @@ impl Summary<'_> {
     fn tell_kills(&self, voice: &mut Voice) {
         let times = amount::counted(u64::from(self.kills), "time");
         let (tone, said) = if self.calls.repeated + self.commands.repeated == 0 {
-            let said = format!("killed {times} with SIGKILL; no model call and no command ran twice");
+            let said =
+                format!("killed {times} with SIGKILL; no model call and no command ran twice");
             (Tone::Good, said)
         } else {
             let said = format!(

@@ -77,7 +77,10 @@ fn tell_outcome(voice: &mut Voice, who: &str, outcome: &ToolOutcome) {
                 None => ("ended by force".to_owned(), Tone::Bad),
             };
             voice.event(who, Some(tone), &format!("$ {}   ({ended}, {took})", outcome.about));
-            tell_output(voice, &ran.stdout);
+            // What git says is shown where it matters: with the question.
+            if who != super::workflow::NAME {
+                tell_output(voice, &ran.stdout);
+            }
         }
         None => {
             let tone = if outcome.is_error { Tone::Bad } else { Tone::Dim };

@@ -85,7 +85,8 @@ impl Voice {
                 let who = self.tone(Tone::Strong, &who);
                 self.line(&format!("{time} {who} {line}"));
             } else {
-                self.line(&format!("{}{line}", " ".repeat(INDENT - 1)));
+                let line = format!("{}{line}", " ".repeat(INDENT - 1));
+                self.line(line.trim_end());
             }
         }
     }
@@ -95,8 +96,9 @@ impl Voice {
         let room = self.width.saturating_sub(INDENT + 1);
         let line = text::cut(&text::plain(&line.replace('\t', "    ")), room);
         let bar = self.tone(Tone::Dim, "|");
-        let line = self.tone(tone, &line);
-        self.line(&format!("{}{bar} {line}", " ".repeat(INDENT - 1)));
+        let line = if line.is_empty() { line } else { self.tone(tone, &line) };
+        let line = format!("{}{bar} {line}", " ".repeat(INDENT - 1));
+        self.line(line.trim_end());
     }
 
     /// A diff, with the colours that people know.

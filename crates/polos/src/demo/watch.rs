@@ -104,16 +104,18 @@ impl Watch {
     pub(crate) fn busy_with(&self) -> String {
         let running = |known: &&Known| known.state == State::Running && known.workflow != "demo";
         match self.runs.values().filter(running).last() {
-            Some(known) if known.has_open_command() => format!("{}: a command runs", known.workflow),
+            Some(known) if known.has_open_command() => {
+                format!("{}: a command runs", known.workflow)
+            }
             Some(known) => format!("{} thinks", known.workflow),
             None => "the run goes on".to_owned(),
         }
     }
 
-    /// Counts steps in the journals: those recorded, and, for each time that a run's code began
-    /// anew, those that were there already and stood in for doing them again.
+    /// Counts steps and answered waits in the journals: those recorded, and, for each time that a
+    /// run's code began anew, those that were there already and stood in for doing them again.
     pub(crate) fn journaled(&self, begins: &[Begin]) -> Journaled {
-        let is_step = |record: &&Record| record.kind() == Kind::Step;
+        let is_step = |record: &&Record| matches!(record.kind(), Kind::Step | Kind::Resolved);
         let recorded = self.runs.values().map(|known| known.records.iter().filter(is_step).count());
         let replayed = begins.iter().filter_map(|begin| {
             let known = self.runs.get(&begin.run)?;
@@ -140,7 +142,8 @@ impl Known {
 
     /// True while a `once` step has begun and not ended.
     pub(crate) fn has_open_command(&self) -> bool {
-        let last = self.records.iter().rev().find(|r| matches!(r.kind(), Kind::Intent | Kind::Step));
+        let last =
+            self.records.iter().rev().find(|r| matches!(r.kind(), Kind::Intent | Kind::Step));
         last.is_some_and(|record| record.kind() == Kind::Intent)
     }
 }

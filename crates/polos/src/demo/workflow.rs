@@ -3,6 +3,8 @@
 //!
 //! The agents are child runs; what git does is the workflow's own, in the same box.
 
+use std::time::Duration;
+
 use polos_agent::recorded::ToolOutcome;
 use polos_agent::{Desk, Input, Output};
 use polos_sandbox::toolbox::message::{Connector, Pipeline, Program, Stage, Word};
@@ -29,6 +31,10 @@ pub(crate) struct Order {
     /// The commit that work begins at.
     pub(crate) base: String,
     pub(crate) branch: String,
+    /// How long to pause after the first change, so that something can be killed between two calls
+    /// of the model.
+    #[serde(default)]
+    pub(crate) pause_ms: u64,
 }
 
 /// What the workflow gives.
@@ -46,7 +52,7 @@ pub(crate) async fn run(ctx: Ctx, desk: Desk, order: Order) -> Result<Ended> {
     let mut round = Round { issue: order.issue.clone(), ..Round::default() };
     round.plan = ask(&ctx, &desk, PLANNER, round.for_planner()).await?.text;
     loop {
-        if !mend(&ctx, &desk, &mut round).await? {
+        if !mend(&ctx, &desk, &order, &mut round).await? {
             return Ok(ended(Outcome::NotMended, &round, None));
         }
         commit(&ctx, &desk, &order, &round).await?;
@@ -76,11 +82,14 @@ async fn ask(ctx: &Ctx, desk: &Desk, agent: &str, prompt: String) -> Result<Outp
 }
 
 /// Changes and tests until the tests pass, or have failed too often.
-async fn mend(ctx: &Ctx, desk: &Desk, round: &mut Round) -> Result<bool> {
+async fn mend(ctx: &Ctx, desk: &Desk, order: &Order, round: &mut Round) -> Result<bool> {
     round.report = None;
     for _ in 0..FAILURES_MAX {
         round.number += 1;
         round.summary = ask(ctx, desk, CODER, round.for_coder()).await?.text;
+        if round.number == 1 && order.pause_ms > 0 {
+            ctx.sleep(Duration::from_millis(order.pause_ms)).await?;
+        }
         let verdict = ask(ctx, desk, TESTER, round.for_tester()).await?;
         let verdict: Verdict = serde_json::from_value(verdict.output.unwrap_or_default())?;
         if verdict.passed {
@@ -95,13 +104,10 @@ async fn mend(ctx: &Ctx, desk: &Desk, round: &mut Round) -> Result<bool> {
 async fn commit(ctx: &Ctx, desk: &Desk, order: &Order, round: &Round) -> Result<()> {
     let program = plan(&[
         (Connector::Always, &["git", "add", "--all"]),
-        (Connector::And, &["git", "diff", "--cached", "--quiet"]),
+        (Connector::And, &["git", "diff", "--cached", "--stat"]),
     ]);
-    let staged = desk.exec(ctx, "stage", "git add --all", program).await?;
-    match staged.ran.as_ref().and_then(|ran| ran.exit_code) {
-        Some(0) => return Ok(()),
-        Some(1) => {}
-        _ => return worked(staged).map(drop),
+    if worked(desk.exec(ctx, "stage", "git add --all", program).await?)?.trim().is_empty() {
+        return Ok(());
     }
     let subject = match round.reviews.last() {
         None => order.title.clone(),
@@ -127,7 +133,8 @@ async fn look(ctx: &Ctx, desk: &Desk, order: &Order) -> Result<Option<Change>> {
         (Connector::Always, &["git", "rev-parse", "HEAD"]),
         (Connector::And, &["git", "diff", "--no-ext-diff", "--no-textconv", &range]),
     ]);
-    let shown = worked(desk.exec(ctx, "diff", &format!("git diff {range}"), program).await?)?;
+    let about = format!("git diff {}..HEAD", &order.base[..order.base.len().min(12)]);
+    let shown = worked(desk.exec(ctx, "diff", &about, program).await?)?;
     let (commit, diff) = shown.split_once('\n').unwrap_or((&shown, ""));
     let change = Change { commit: commit.trim().to_owned(), diff: diff.to_owned() };
     Ok((change.commit != order.base && !change.diff.is_empty()).then_some(change))

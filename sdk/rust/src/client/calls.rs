@@ -60,7 +60,7 @@ fn filter(filter: &RunFilter) -> Query {
         query.push(("roots_only", "true".to_owned()));
     }
     for (name, value) in &filter.labels {
-        query.push(("labels", format!("{name}={value}")));
+        query.push(("label", format!("{name}:{value}")));
     }
     query.extend(filter.created_from_ms.map(|value| ("created_from_ms", value.to_string())));
     query.extend(filter.created_to_ms.map(|value| ("created_to_ms", value.to_string())));

@@ -45,12 +45,10 @@ impl Machine {
     fn cancel_request(&mut self, id: RequestId, failure: &Failure) {
         let Some(mut request) = self.requests.remove(&id) else { return };
         self.stop_effect(&request.stage);
-        let mut recorded = false;
         if let Some(slot) = self.journal.slots.get_mut(&request.key) {
             slot.lost = true;
-            recorded = slot.lost_recorded;
         }
-        if request.may_have_acted() && !recorded {
+        if request.may_have_acted() && !self.journal.lost.contains(&request.key) {
             self.submit_lost(&request);
         }
         self.scopes.release(request.scope, &request.name);

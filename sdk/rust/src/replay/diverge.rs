@@ -78,7 +78,7 @@ impl Machine {
             if self.is_accepted(&key) || self.journal.noted.contains(key.as_str()) {
                 continue;
             }
-            if self.is_own(&key) && !slot.lost_recorded {
+            if self.is_own(&key) && !self.journal.lost.contains(&key) {
                 self.block_unasked();
                 return false;
             }

@@ -96,6 +96,8 @@ impl Machine {
             return Turn::Nobody;
         }
         match slot.request {
+            // That the question was asked is nobody's news; its answer is.
+            Some(_) if slot.sort == Sort::Settle && item.kind == Kind::Open => Turn::Nobody,
             Some(id) if slot.sort == Sort::Settle => self.question_turn(id, &item.key),
             Some(id) => Turn::Request(id),
             None => Turn::Unasked,
@@ -160,13 +162,11 @@ impl Machine {
             return;
         }
         let never_sent = request.stage == Stage::Fresh && request.spec().is_none();
-        let mut recorded = false;
         if let Some(slot) = self.journal.slots.get_mut(&request.key) {
             slot.lost = true;
             slot.request = None;
-            recorded = slot.lost_recorded;
         }
-        if !recorded && !never_sent {
+        if !never_sent && !self.journal.lost.contains(&request.key) {
             self.submit_lost(&request);
         }
     }

@@ -24,8 +24,6 @@ pub(crate) struct Slot {
     /// How many orders by the verb were "not done".
     pub(crate) verbs_used: u32,
     pub(crate) has_outcome: bool,
-    /// A lost race is recorded.
-    pub(crate) lost_recorded: bool,
     /// The code has given it up: outcomes are ignored.
     pub(crate) lost: bool,
     pub(crate) inserted: bool,
@@ -89,7 +87,6 @@ impl Slot {
             settled_used: 0,
             verbs_used: 0,
             has_outcome: false,
-            lost_recorded: false,
             lost: false,
             inserted: false,
             held: Vec::new(),
@@ -135,6 +132,8 @@ pub(crate) struct Journal {
     pub(crate) held: BTreeMap<u64, Item>,
     /// Held outcomes that have been asked for since.
     pub(crate) ready: BTreeSet<u64>,
+    /// Keys whose lost race is recorded.
+    pub(crate) lost: HashSet<StepKey>,
     /// Keys of `patched` markers.
     pub(crate) patched: HashSet<StepKey>,
     /// Names that were declared removed, and orphans already warned of.
@@ -156,9 +155,7 @@ impl Journal {
                 }
             }
             Kind::Lost => {
-                if let Some(slot) = self.slots.get_mut(record.key()) {
-                    slot.lost_recorded = true;
-                }
+                self.lost.insert(record.key().clone());
             }
             Kind::Marker => self.index_marker(&record)?,
             Kind::Cancel | Kind::Reset | Kind::Verb => {}

@@ -1,0 +1,6 @@
+//! The SDK's behaviour: replay in virtual time, and the worker against a server in memory.
+
+mod order;
+mod program;
+mod rules;
+mod world;

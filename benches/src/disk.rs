@@ -20,7 +20,8 @@ pub(crate) struct Fsync {
 /// Measures in a directory; the file is gone afterwards.
 pub(crate) fn fsync(directory: &Path) -> Result<Fsync> {
     let path = directory.join("fsync-probe");
-    let mut file = File::create(&path).with_context(|| format!("cannot write `{path:?}`"))?;
+    let mut file =
+        File::create(&path).with_context(|| format!("cannot write `{}`", path.display()))?;
     let block = [7_u8; BYTES];
     let mut taken = Vec::with_capacity(WRITES);
     for _ in 0..WRITES {

@@ -14,7 +14,8 @@ pub(crate) struct Process(Child);
 impl Process {
     pub(crate) fn start(command: &mut Command) -> Result<Self> {
         let program = command.get_program().to_owned();
-        let child = command.spawn().with_context(|| format!("cannot start {program:?}"))?;
+        let child =
+            command.spawn().with_context(|| format!("cannot start `{}`", program.display()))?;
         Ok(Self(child))
     }
 

@@ -27,7 +27,7 @@ pub(super) fn measure(place: &Place) -> Result<Vec<Figure>> {
     let mut figures = vec![
         Figure::new("start to first answer", median, "ms")
             .at_most(100.0)
-            .detail(format!("median of {STARTS}; {:.0} ms with a new data directory", fresh)),
+            .detail(format!("median of {STARTS}; {fresh:.0} ms with a new data directory")),
         Figure::new("idle memory, resident", memory.resident_mb, "MB")
             .at_most(40.0)
             .detail(format!("{:.1} MB of it anonymous", memory.anonymous_mb)),

@@ -131,7 +131,7 @@ impl Engine {
     pub(crate) fn wake_if_true(&mut self, id: RunId) {
         let now = self.now;
         let Some(live) = self.runs.get(&id) else { return };
-        if live.run.status.state != State::Waiting {
+        if live.run.status.state != State::Waiting || self.config.is_mutated("never_wake") {
             return;
         }
         if live.run.status.wait.as_ref().is_some_and(|wait| live.is_true(wait, now)) {

@@ -197,8 +197,9 @@ impl Engine {
         id: RunId,
         ended: bool,
     ) {
+        let leaks = ended && self.config.is_mutated("leak_slot");
         let queue = self.schedule.queue(namespace, queue);
-        if ended || !queue.config().hold {
+        if !leaks && (ended || !queue.config().hold) {
             queue.free(id);
         }
     }

@@ -55,7 +55,9 @@ impl Engine {
     /// Sets a timer.
     pub(crate) fn put_timer(&mut self, row: TimerRow) {
         self.timers.put(row.clone());
-        self.change(Change::PutTimer(row));
+        if !self.config.is_mutated("timers_in_memory_only") {
+            self.change(Change::PutTimer(row));
+        }
     }
 
     /// Removes a timer.

@@ -25,7 +25,10 @@ fn main() -> ExitCode {
     if let Some(seed) = only {
         let report = run(&Options { verbose: true, mutation, ..Options::new(seed) });
         println!("{}", report.log);
-        println!("seed {seed}: {} commits, {} events, hash {:016x}", report.commits, report.events, report.hash);
+        println!(
+            "seed {seed}: {} commits, {} events, hash {:016x}",
+            report.commits, report.events, report.hash
+        );
         println!("{}", report.violation.as_deref().unwrap_or("no violation"));
         return ExitCode::from(u8::from(report.violation.is_some()));
     }

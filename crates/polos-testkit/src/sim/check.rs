@@ -83,23 +83,38 @@ impl Checker {
         let Ok(FromServer::Recorded(recorded)) = FromServer::from_text(text) else { return Ok(()) };
         for (run, assignment, n, seq) in recorded.runs {
             let found = store.journal(&Namespace::default(), run, seq - 1, 1).unwrap_or_default();
-            let good = found.first().is_some_and(|r| r.seq == seq && r.assignment == assignment && r.record.n == n);
+            let good = found
+                .first()
+                .is_some_and(|r| r.seq == seq && r.assignment == assignment && r.record.n == n);
             if !good {
-                return Err(format!("{run}: record {n} was acknowledged at {seq} and is not there"));
+                return Err(format!(
+                    "{run}: record {n} was acknowledged at {seq} and is not there"
+                ));
             }
         }
         Ok(())
     }
 
     /// An effect may begin only if its outcome is not known to its worker.
-    pub(super) fn begun(&self, store: &Memory, run: RunId, begin: &Begin, seq: u64) -> Result<(), String> {
+    pub(super) fn begun(
+        &self,
+        store: &Memory,
+        run: RunId,
+        begin: &Begin,
+        seq: u64,
+    ) -> Result<(), String> {
         if begin.kind == EffectKind::Verify {
             return Ok(());
         }
         let records = store.journal(&Namespace::default(), run, 0, usize::MAX).unwrap_or_default();
-        let recorded = records.iter().any(|r| r.kind() == Kind::Step && *r.key() == begin.key && r.seq <= seq);
+        let recorded =
+            records.iter().any(|r| r.kind() == Kind::Step && *r.key() == begin.key && r.seq <= seq);
         if recorded {
-            return Err(format!("{run}: the recorded step `{}` runs again: {}", begin.key, story(store, run)));
+            return Err(format!(
+                "{run}: the recorded step `{}` runs again: {}",
+                begin.key,
+                story(store, run)
+            ));
         }
         Ok(())
     }
@@ -116,13 +131,22 @@ impl Checker {
     }
 
     /// Checks what must be true when all is over.
-    pub(super) fn at_end(&self, store: &Memory, world: &World, clients: &Clients) -> Result<(), String> {
+    pub(super) fn at_end(
+        &self,
+        store: &Memory,
+        world: &World,
+        clients: &Clients,
+    ) -> Result<(), String> {
         let roots_cancelled = &clients.cancelled;
         for run in runs(store) {
             let id = run.row.id;
             let excused = roots_cancelled.contains(&run.row.root) || run.row.parent.is_some();
             if run.status.state != State::Completed && !excused {
-                return Err(format!("{id} ended {}: {:?}", run.status.state.name(), run.status.error));
+                return Err(format!(
+                    "{id} ended {}: {:?}",
+                    run.status.state.name(),
+                    run.status.error
+                ));
             }
         }
         for ((run, key), acts) in world.acts() {
@@ -130,7 +154,10 @@ impl Checker {
             let completed = known.is_some_and(|run| run.status.state == State::Completed);
             let recorded = self.seen.get(&run).is_some_and(|seen| seen.steps.contains(&key));
             if completed && acts.once && recorded && acts.count != 1 {
-                return Err(format!("{run}: the `once` effect of `{key}` happened {} times", acts.count));
+                return Err(format!(
+                    "{run}: the `once` effect of `{key}` happened {} times",
+                    acts.count
+                ));
             }
         }
         Ok(())
@@ -145,7 +172,10 @@ fn check_record(seen: &mut Seen, record: &Record, assignments: [u64; 2]) -> Resu
         if record.assignment < before || record.assignment > after {
             return Err(format!("record {} was written under a stale assignment", record.seq));
         }
-        let same = seen.recorded.last_key_value().is_some_and(|(_, of)| *of == record.assignment.to_string());
+        let same = seen
+            .recorded
+            .last_key_value()
+            .is_some_and(|(_, of)| *of == record.assignment.to_string());
         if same && n != seen.last_n + 1 {
             return Err(format!("record {} came out of turn", record.seq));
         }
@@ -154,8 +184,12 @@ fn check_record(seen: &mut Seen, record: &Record, assignments: [u64; 2]) -> Resu
         seen.recorded.insert(record.seq, record.assignment.to_string());
     }
     match record.kind() {
-        Kind::Step if !seen.steps.insert(key.clone()) => Err(format!("the step `{key}` was recorded twice")),
-        Kind::Resolved if !seen.resolved.insert(key.clone()) => Err(format!("the wait `{key}` ended twice")),
+        Kind::Step if !seen.steps.insert(key.clone()) => {
+            Err(format!("the step `{key}` was recorded twice"))
+        }
+        Kind::Resolved if !seen.resolved.insert(key.clone()) => {
+            Err(format!("the wait `{key}` ended twice"))
+        }
         Kind::Reset => {
             seen.steps.clear();
             seen.resolved.clear();
@@ -167,7 +201,8 @@ fn check_record(seen: &mut Seen, record: &Record, assignments: [u64; 2]) -> Resu
 
 /// An ended child and its parent's record agree.
 fn check_parent(store: &Memory, run: &Run) -> Result<(), String> {
-    let (Some(parent), Some(key), false) = (run.row.parent, &run.row.parent_key, run.row.detached) else {
+    let (Some(parent), Some(key), false) = (run.row.parent, &run.row.parent_key, run.row.detached)
+    else {
         return Ok(());
     };
     let namespace = &run.row.namespace;
@@ -193,5 +228,8 @@ fn check_parent(store: &Memory, run: &Run) -> Result<(), String> {
 
 fn runs(store: &Memory) -> Vec<Run> {
     let page = PageRequest { cursor: None, limit: 500 };
-    store.runs(&Namespace::default(), &RunFilter::default(), &page).map(|page| page.items).unwrap_or_default()
+    store
+        .runs(&Namespace::default(), &RunFilter::default(), &page)
+        .map(|page| page.items)
+        .unwrap_or_default()
 }

@@ -8,7 +8,8 @@ use crate::store::Memory;
 use polos_engine::{Error, Request, Response};
 use polos_protocol::record::ApprovalKind;
 use polos_protocol::rest::{
-    ApprovalState, CancelRequest, DecideRequest, PublishRequest, ResumeRequest, RunFilter, StartRequest, Verb,
+    ApprovalState, CancelRequest, DecideRequest, PublishRequest, ResumeRequest, RunFilter,
+    StartRequest, Verb,
 };
 use polos_protocol::{Json, Namespace, RunId, State, StepKey};
 use polos_store::Read;
@@ -76,7 +77,13 @@ impl Clients {
     }
 
     /// What they ask for now.
-    pub(super) fn requests(&mut self, store: &Memory, world: &World, random: &mut Random, calm: bool) -> Vec<(u64, Request)> {
+    pub(super) fn requests(
+        &mut self,
+        store: &Memory,
+        world: &World,
+        random: &mut Random,
+        calm: bool,
+    ) -> Vec<(u64, Request)> {
         let mut requests = Vec::new();
         for number in 0..self.wanted.len() {
             if !self.started.contains(&number) && (calm || random.chance(400)) {
@@ -90,7 +97,8 @@ impl Clients {
                 self.published += 1;
                 let key = Some(format!("event-{}", self.published));
                 let payload = Json::from_serialize(&7).unwrap_or_default();
-                let request = PublishRequest { topic: format!("topic-{topic}"), payload, run: None, key };
+                let request =
+                    PublishRequest { topic: format!("topic-{topic}"), payload, run: None, key };
                 requests.push((self.id(), Request::Publish(request)));
             }
         }
@@ -104,26 +112,37 @@ impl Clients {
         self.next_id
     }
 
-    fn about_runs(&mut self, store: &Memory, random: &mut Random, calm: bool, requests: &mut Vec<(u64, Request)>) {
+    fn about_runs(
+        &mut self,
+        store: &Memory,
+        random: &mut Random,
+        calm: bool,
+        requests: &mut Vec<(u64, Request)>,
+    ) {
         let namespace = Namespace::default();
         let page = PageRequest { cursor: None, limit: 500 };
         let Ok(runs) = store.runs(&namespace, &RunFilter::default(), &page) else { return };
         for run in runs.items {
             let (id, status) = (run.row.id, run.status);
-            if status.state == State::Blocked && status.blocked.as_ref().is_some_and(|b| b.code == "poison") {
-                requests.push((self.id(), Request::Verb(id, Verb::Resume(ResumeRequest::default()))));
+            if status.state == State::Blocked
+                && status.blocked.as_ref().is_some_and(|b| b.code == "poison")
+            {
+                requests
+                    .push((self.id(), Request::Verb(id, Verb::Resume(ResumeRequest::default()))));
             }
             if status.state.is_ended() {
                 continue;
             }
             if calm || random.chance(100) {
                 let payload = Json::from_serialize(&8).unwrap_or_default();
-                let request = PublishRequest { topic: "go".into(), payload, run: Some(id), key: None };
+                let request =
+                    PublishRequest { topic: "go".into(), payload, run: Some(id), key: None };
                 requests.push((self.id(), Request::Publish(request)));
             }
             if !calm && run.row.parent.is_none() && random.chance(4) {
                 self.cancelled.insert(id);
-                requests.push((self.id(), Request::Verb(id, Verb::Cancel(CancelRequest::default()))));
+                requests
+                    .push((self.id(), Request::Verb(id, Verb::Cancel(CancelRequest::default()))));
             }
         }
     }
@@ -137,15 +156,22 @@ impl Clients {
         requests: &mut Vec<(u64, Request)>,
     ) {
         let page = PageRequest { cursor: None, limit: 500 };
-        let pending = store.approvals(&Namespace::default(), Some(ApprovalState::Pending), None, &page);
+        let pending =
+            store.approvals(&Namespace::default(), Some(ApprovalState::Pending), None, &page);
         for row in pending.map(|page| page.items).unwrap_or_default() {
             if !calm && !random.chance(300) {
                 continue;
             }
             let approval = row.approval;
-            let mut decision = DecideRequest { approved: random.chance(500), ..DecideRequest::default() };
+            let mut decision =
+                DecideRequest { approved: random.chance(500), ..DecideRequest::default() };
             if approval.question.kind == ApprovalKind::Settle {
-                let step = approval.question.subject.get("step").and_then(|step| step.as_str()).unwrap_or_default();
+                let step = approval
+                    .question
+                    .subject
+                    .get("step")
+                    .and_then(|step| step.as_str())
+                    .unwrap_or_default();
                 let key = StepKey::from_recorded(step);
                 decision.approved = world.happened(approval.run, &key);
                 decision.value = decision.approved.then(|| once_value(&key).into());

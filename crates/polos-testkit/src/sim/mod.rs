@@ -14,8 +14,8 @@ mod world;
 
 use check::Checker;
 use clients::Clients;
-use polos_protocol::{Millis, WorkerId};
 use polos_protocol::record::Kind;
+use polos_protocol::{Millis, WorkerId};
 use random::Random;
 use server::Server;
 use std::collections::BTreeMap;
@@ -157,7 +157,9 @@ impl Sim {
         let world = World::new(random.next());
         let clients = Clients::new(&mut random, options.runs);
         let server = Server::new(&store, BEGIN_MS, options.mutation);
-        let slots = (0..options.workers).map(|_| Slot { process: None, frozen: false, mail: vec![] }).collect();
+        let slots = (0..options.workers)
+            .map(|_| Slot { process: None, frozen: false, mail: vec![] })
+            .collect();
         let mut sim = Self {
             random,
             now: BEGIN_MS,
@@ -225,8 +227,11 @@ impl Sim {
         let event_at = self.queue.first_key_value().map(|((at, _), _)| *at);
         let server_at = self.server.deadline().map(|at| at.max(self.now));
         let worker_at = self.next_worker_timer();
-        let soonest = [event_at, server_at, worker_at.map(|(at, _)| at)].into_iter().flatten().min();
-        let Some(at) = soonest else { return Err("nothing is going to happen any more".to_owned()) };
+        let soonest =
+            [event_at, server_at, worker_at.map(|(at, _)| at)].into_iter().flatten().min();
+        let Some(at) = soonest else {
+            return Err("nothing is going to happen any more".to_owned());
+        };
         self.now = self.now.max(at);
         if event_at == Some(at) {
             let Some((_, event)) = self.queue.pop_first() else { return Ok(()) };
@@ -238,14 +243,17 @@ impl Sim {
         }
         let Some((_, index)) = worker_at else { return Ok(()) };
         let now = self.now;
-        let wants = self.slots[index].process.as_mut().map(|process| process.tick(now)).unwrap_or_default();
+        let wants =
+            self.slots[index].process.as_mut().map(|process| process.tick(now)).unwrap_or_default();
         self.want(index, wants)
     }
 
     fn next_worker_timer(&self) -> Option<(Millis, usize)> {
         let timers = self.slots.iter().enumerate().filter(|(_, slot)| !slot.frozen);
         timers
-            .filter_map(|(index, slot)| Some((slot.process.as_ref()?.deadline()?.max(self.now), index)))
+            .filter_map(|(index, slot)| {
+                Some((slot.process.as_ref()?.deadline()?.max(self.now), index))
+            })
             .min()
     }
 
@@ -258,7 +266,9 @@ impl Sim {
             }
             return Err(format!("runs were forgotten: {said}"));
         }
-        Ok(self.trouble_is_over() && self.clients.all_started() && self.checker.all_ended(&self.store))
+        Ok(self.trouble_is_over()
+            && self.clients.all_started()
+            && self.checker.all_ended(&self.store))
     }
 
     fn happen(&mut self, event: Event) -> Result<(), String> {
@@ -269,7 +279,9 @@ impl Sim {
         match event {
             Event::ToServer(link, text) => {
                 if self.server.is_up() && self.wires.server_has(link) {
-                    self.server.hear(link, &text).map_err(|e| format!("the server could not read a frame: {e}"))?;
+                    self.server
+                        .hear(link, &text)
+                        .map_err(|e| format!("the server could not read a frame: {e}"))?;
                     self.turn_soon();
                 }
             }
@@ -282,7 +294,9 @@ impl Sim {
             Event::ToWorker(link, text) => {
                 if let Some(index) = self.wires.worker_of(link) {
                     let now = self.now;
-                    if let Some(process) = self.slots[index].process.as_mut().filter(|p| p.link == Some(link)) {
+                    if let Some(process) =
+                        self.slots[index].process.as_mut().filter(|p| p.link == Some(link))
+                    {
                         let wants = process.hear(&text, now)?;
                         self.want(index, wants)?;
                     }
@@ -302,8 +316,11 @@ impl Sim {
             Event::Trouble => self.trouble()?,
             Event::Deployed => {
                 let two = !self.options.seed.is_multiple_of(2);
-                let old = |slot: &Slot| two && slot.process.as_ref().is_some_and(|process| process.build == 1);
-                let old: Vec<usize> = (0..self.slots.len()).filter(|index| old(&self.slots[*index])).collect();
+                let old = |slot: &Slot| {
+                    two && slot.process.as_ref().is_some_and(|process| process.build == 1)
+                };
+                let old: Vec<usize> =
+                    (0..self.slots.len()).filter(|index| old(&self.slots[*index])).collect();
                 for index in old {
                     self.kill_worker(index);
                 }
@@ -314,7 +331,9 @@ impl Sim {
 
     fn frozen_receiver(&self, event: &Event) -> Option<usize> {
         let index = match event {
-            Event::ToWorker(link, _) | Event::WorkerUnlinked(link) => self.wires.worker_of(*link)?,
+            Event::ToWorker(link, _) | Event::WorkerUnlinked(link) => {
+                self.wires.worker_of(*link)?
+            }
             Event::Poll(index, ..) | Event::Connect(index) => *index,
             _ => return None,
         };
@@ -393,9 +412,15 @@ impl Sim {
                 }
                 Want::Begun(place, begin, seq) => {
                     let (run, assignment, number) = place;
-                    self.note(format_args!("begin {run} {assignment}/{number} {} {:?}", begin.key, begin.kind));
+                    self.note(format_args!(
+                        "begin {run} {assignment}/{number} {} {:?}",
+                        begin.key, begin.kind
+                    ));
                     self.checker.begun(&self.store, run, &begin, seq)?;
-                    let Some(id) = self.slots[index].process.as_ref().map(|process| process.id) else { continue };
+                    let Some(id) = self.slots[index].process.as_ref().map(|process| process.id)
+                    else {
+                        continue;
+                    };
                     let delay = self.random.between(0, 200);
                     self.after(delay, Event::Poll(index, id, place));
                 }
@@ -406,7 +431,9 @@ impl Sim {
 
     fn poll(&mut self, index: usize, worker: WorkerId, place: EffectPlace) -> Result<(), String> {
         let now = self.now;
-        let Some(process) = self.slots[index].process.as_mut().filter(|process| process.id == worker) else {
+        let Some(process) =
+            self.slots[index].process.as_mut().filter(|process| process.id == worker)
+        else {
             return Ok(());
         };
         // A worker that has heard nothing for its lease notices that before anything acts.
@@ -464,7 +491,9 @@ impl Sim {
     fn worker_unlinked(&mut self, link: u64) -> Result<(), String> {
         let Some(index) = self.wires.drop_worker_end(link) else { return Ok(()) };
         let now = self.now;
-        if let Some(process) = self.slots[index].process.as_mut().filter(|process| process.link == Some(link)) {
+        if let Some(process) =
+            self.slots[index].process.as_mut().filter(|process| process.link == Some(link))
+        {
             let wants = process.unlink(now);
             let delay = self.random.between(1, 400);
             self.after(delay, Event::Connect(index));
@@ -505,7 +534,8 @@ impl Sim {
         self.note(format_args!("worker {index} thaws"));
         self.slots[index].frozen = false;
         let now = self.now;
-        let wants = self.slots[index].process.as_mut().map(|process| process.tick(now)).unwrap_or_default();
+        let wants =
+            self.slots[index].process.as_mut().map(|process| process.tick(now)).unwrap_or_default();
         self.want(index, wants)?;
         for event in std::mem::take(&mut self.slots[index].mail) {
             self.happen(event)?;
@@ -516,7 +546,9 @@ impl Sim {
     fn client(&mut self) {
         if self.server.is_up() {
             let calm = self.trouble_is_over();
-            for (id, request) in self.clients.requests(&self.store, &self.world, &mut self.random, calm) {
+            for (id, request) in
+                self.clients.requests(&self.store, &self.world, &mut self.random, calm)
+            {
                 self.server.ask(id, request);
             }
             self.turn_soon();
@@ -533,7 +565,9 @@ impl Sim {
         let index = self.random.below(self.slots.len() as u64) as usize;
         match self.random.below(10) {
             0..=2 => {
-                if let Some(link) = self.slots[index].process.as_ref().and_then(|process| process.link) {
+                if let Some(link) =
+                    self.slots[index].process.as_ref().and_then(|process| process.link)
+                {
                     self.note(format_args!("link {link} breaks"));
                     self.cut(link);
                 }
@@ -587,7 +621,8 @@ pub(crate) fn story(store: &Memory, run: polos_protocol::RunId) -> String {
     records.iter().fold(String::new(), |mut text, record| {
         let mark = if record.record.error.is_some() { "!" } else { "" };
         let by = if record.kind() == Kind::Resolved { 0 } else { record.assignment };
-        let _ = write!(text, "{}:{}{mark} {}@{by}; ", record.seq, record.kind().name(), record.key());
+        let _ =
+            write!(text, "{}:{}{mark} {}@{by}; ", record.seq, record.kind().name(), record.key());
         text
     })
 }

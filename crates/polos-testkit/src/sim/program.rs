@@ -4,9 +4,9 @@
 use super::random::Random;
 use super::world::World;
 use futures_util::future::BoxFuture;
+use polos_protocol::Value;
 use polos_sdk::replay::Workflow;
 use polos_sdk::{Approval, Ctx, Error, Retry, StepError, Verdict};
-use polos_protocol::Value;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,13 +50,19 @@ pub(super) fn draw(random: &mut Random, depth: u32) -> Vec<Op> {
 }
 
 fn draw_one(random: &mut Random, depth: u32) -> Op {
-    let branches = |random: &mut Random| (0..random.between(2, 3)).map(|_| draw(random, depth + 1)).collect();
+    let branches =
+        |random: &mut Random| (0..random.between(2, 3)).map(|_| draw(random, depth + 1)).collect();
     match random.below(if depth < 2 { 20 } else { 14 }) {
-        0..=3 => Op::Step { fails: if random.chance(200) { random.between(1, 2) as u32 } else { 0 } },
+        0..=3 => {
+            Op::Step { fails: if random.chance(200) { random.between(1, 2) as u32 } else { 0 } }
+        }
         4..=6 => Op::Once,
         7 => Op::Sleep(random.between(1, 20_000)),
         8 => Op::Event { topic: random.below(TOPICS) as u8, timeout_ms: None },
-        9 => Op::Event { topic: random.below(TOPICS) as u8, timeout_ms: Some(random.between(10, 5_000)) },
+        9 => Op::Event {
+            topic: random.below(TOPICS) as u8,
+            timeout_ms: Some(random.between(10, 5_000)),
+        },
         10 => Op::Signal,
         11 => Op::Publish(random.below(TOPICS) as u8),
         12 => Op::Ask,
@@ -88,7 +94,12 @@ impl Workflow for Program {
 }
 
 /// Does the operations one after the other, and says what it saw.
-fn perform(ctx: Ctx, world: Arc<World>, build: u32, ops: Vec<Op>) -> BoxFuture<'static, Result<Vec<String>, Error>> {
+fn perform(
+    ctx: Ctx,
+    world: Arc<World>,
+    build: u32,
+    ops: Vec<Op>,
+) -> BoxFuture<'static, Result<Vec<String>, Error>> {
     Box::pin(async move {
         let mut seen = Vec::new();
         for op in ops {
@@ -99,7 +110,13 @@ fn perform(ctx: Ctx, world: Arc<World>, build: u32, ops: Vec<Op>) -> BoxFuture<'
     })
 }
 
-async fn one(ctx: &Ctx, world: &Arc<World>, build: u32, op: Op, seen: &[String]) -> Result<String, Error> {
+async fn one(
+    ctx: &Ctx,
+    world: &Arc<World>,
+    build: u32,
+    op: Op,
+    seen: &[String],
+) -> Result<String, Error> {
     match op {
         Op::Step { fails } => {
             let world = world.clone();
@@ -107,7 +124,11 @@ async fn one(ctx: &Ctx, world: &Arc<World>, build: u32, op: Op, seen: &[String])
                 let world = world.clone();
                 async move {
                     let value = world.act(&step, false).await;
-                    if step.attempt() <= fails { Err(StepError::retryable("not yet")) } else { Ok(value) }
+                    if step.attempt() <= fails {
+                        Err(StepError::retryable("not yet"))
+                    } else {
+                        Ok(value)
+                    }
                 }
             })
             .retry(Retry { attempts: 5, ..Retry::default() })
@@ -125,7 +146,8 @@ async fn one(ctx: &Ctx, world: &Arc<World>, build: u32, op: Op, seen: &[String])
             Ok("published".to_owned())
         }
         Op::Ask => {
-            let answer = ctx.ask("ask", Approval { title: "May it?".into(), ..Approval::default() }).await?;
+            let answer =
+                ctx.ask("ask", Approval { title: "May it?".into(), ..Approval::default() }).await?;
             Ok(answer.approved.to_string())
         }
         Op::Child(ops) => Ok(format!("{:?}", ctx.call::<Vec<String>>(NAME, &ops).await?)),
@@ -133,7 +155,9 @@ async fn one(ctx: &Ctx, world: &Arc<World>, build: u32, op: Op, seen: &[String])
             let branches: Vec<_> = branches
                 .into_iter()
                 .enumerate()
-                .map(|(i, ops)| ctx.branch(i.to_string(), perform(ctx.clone(), world.clone(), build, ops)))
+                .map(|(i, ops)| {
+                    ctx.branch(i.to_string(), perform(ctx.clone(), world.clone(), build, ops))
+                })
                 .collect();
             Ok(format!("{:?}", ctx.all(branches).await?))
         }
@@ -141,7 +165,9 @@ async fn one(ctx: &Ctx, world: &Arc<World>, build: u32, op: Op, seen: &[String])
             let branches: Vec<_> = branches
                 .into_iter()
                 .enumerate()
-                .map(|(i, ops)| ctx.branch(i.to_string(), perform(ctx.clone(), world.clone(), build, ops)))
+                .map(|(i, ops)| {
+                    ctx.branch(i.to_string(), perform(ctx.clone(), world.clone(), build, ops))
+                })
                 .collect();
             Ok(format!("{:?}", ctx.race(branches).await?))
         }

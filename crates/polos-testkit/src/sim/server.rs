@@ -3,7 +3,9 @@
 
 use super::random::Random;
 use crate::store::Memory;
-use polos_engine::{Config, ConnectionId, Engine, Error, Input, Moment, Output, Request, RequestId, Response};
+use polos_engine::{
+    Config, ConnectionId, Engine, Error, Input, Moment, Output, Request, RequestId, Response,
+};
 use polos_protocol::frame::FromWorker;
 use polos_protocol::{Millis, Namespace, WorkerId};
 use polos_store::{Batch, Outcome, Store};
@@ -52,7 +54,8 @@ impl Server {
     }
 
     fn load(&mut self, store: &Memory, now: Millis) {
-        let config = Config { incarnation: self.incarnation, mutation: self.mutation, ..Config::default() };
+        let config =
+            Config { incarnation: self.incarnation, mutation: self.mutation, ..Config::default() };
         self.engine = Engine::load(config, now, store).ok();
     }
 
@@ -81,9 +84,11 @@ impl Server {
     pub(super) fn hear(&mut self, link: u64, text: &str) -> Result<(), String> {
         let connection = ConnectionId(link);
         let input = match FromWorker::from_text(text).map_err(|error| error.to_string())? {
-            FromWorker::Hello(hello) => {
-                Input::Connect { connection, namespace: Namespace::default(), hello: Box::new(hello) }
-            }
+            FromWorker::Hello(hello) => Input::Connect {
+                connection,
+                namespace: Namespace::default(),
+                hello: Box::new(hello),
+            },
             frame => Input::Frame { connection, frame },
         };
         self.inbox.push_back(input);
@@ -91,7 +96,12 @@ impl Server {
     }
 
     /// What the server says of a run, for a person who looks into a violation.
-    pub(super) fn explain(&mut self, store: &Memory, run: polos_protocol::RunId, now: Millis) -> String {
+    pub(super) fn explain(
+        &mut self,
+        store: &Memory,
+        run: polos_protocol::RunId,
+        now: Millis,
+    ) -> String {
         let Some(engine) = self.engine.as_mut() else { return "the server is down".to_owned() };
         let (namespace, principal) = (Namespace::default(), "client".into());
         let request = Request::Explain(run);
@@ -122,7 +132,13 @@ impl Server {
     }
 
     /// Handles some of what has come, commits it, and says what may leave.
-    pub(super) fn turn(&mut self, store: &Memory, now: Millis, random: &mut Random, calm: bool) -> Turned {
+    pub(super) fn turn(
+        &mut self,
+        store: &Memory,
+        now: Millis,
+        random: &mut Random,
+        calm: bool,
+    ) -> Turned {
         let mut turned = Turned::default();
         let Some(engine) = self.engine.as_mut() else { return turned };
         for _ in 0..INPUTS_PER_BATCH {
@@ -132,7 +148,8 @@ impl Server {
         }
         turned.more = !self.inbox.is_empty();
         let commands = engine.take_commands(store);
-        let (before, after) = if calm { (false, false) } else { (random.chance(10), random.chance(10)) };
+        let (before, after) =
+            if calm { (false, false) } else { (random.chance(10), random.chance(10)) };
         if before {
             turned.crashed = true;
             return turned;
@@ -154,7 +171,9 @@ impl Server {
         let Some(engine) = self.engine.as_mut() else { return turned };
         for output in engine.committed(now, store).unwrap_or_default() {
             match output {
-                Output::Send(ConnectionId(link), frame) => turned.sent.push((link, frame.to_text())),
+                Output::Send(ConnectionId(link), frame) => {
+                    turned.sent.push((link, frame.to_text()))
+                }
                 Output::Close(ConnectionId(link)) => turned.closed.push(link),
                 Output::Reply(RequestId(id), reply) => turned.replies.push((id, reply)),
                 Output::Changed(..) => {}
@@ -201,7 +220,9 @@ impl Server {
 fn describe(input: &Input) -> String {
     match input {
         Input::Frame { connection, frame } => format!("in {} {}", connection.0, frame.to_text()),
-        Input::Connect { connection, hello, .. } => format!("hello {} {}", connection.0, hello.worker),
+        Input::Connect { connection, hello, .. } => {
+            format!("hello {} {}", connection.0, hello.worker)
+        }
         Input::Request { id, request, .. } => format!("ask {} {request:?}", id.0),
         other => format!("{other:?}"),
     }

@@ -25,7 +25,14 @@ impl Wires {
     /// Opens a link for a worker.
     pub(super) fn open(&mut self, worker: usize, now: Millis) -> u64 {
         self.last += 1;
-        let link = Link { worker, whole: true, server_end: true, worker_end: true, to_server: now, to_worker: now };
+        let link = Link {
+            worker,
+            whole: true,
+            server_end: true,
+            worker_end: true,
+            to_server: now,
+            to_worker: now,
+        };
         self.links.insert(self.last, link);
         self.last
     }

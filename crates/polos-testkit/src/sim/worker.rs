@@ -6,8 +6,8 @@ use super::world::World;
 use futures_util::future::BoxFuture;
 use polos_protocol::frame::{FromServer, FromWorker, Held, Hello, Host, RecordRequest, VERSIONS};
 use polos_protocol::{Definition, Kind, Millis, RunId, WorkerId};
-use polos_sdk::replay::{BeginEffect, EffectReport, Input, Run, RunOutput, Settings};
 use polos_sdk::NoStreams;
+use polos_sdk::replay::{BeginEffect, EffectReport, Input, Run, RunOutput, Settings};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -126,36 +126,53 @@ impl Process {
                 self.welcomed = true;
                 self.hot_ms = welcome.hot_ms;
                 self.lease_ms = welcome.lease_ms;
-                let kept: BTreeMap<RunId, _> = welcome.kept.into_iter().map(|kept| (kept.run, kept)).collect();
+                let kept: BTreeMap<RunId, _> =
+                    welcome.kept.into_iter().map(|kept| (kept.run, kept)).collect();
                 let mut wants = self.each(now, |run| {
-                    let kept = kept.get(&run.id()).filter(|kept| kept.assignment == run.run_ref().assignment);
+                    let kept = kept
+                        .get(&run.id())
+                        .filter(|kept| kept.assignment == run.run_ref().assignment);
                     Some(kept.map_or(Input::Done, |kept| Input::Attached(kept.clone())))
                 });
                 wants.extend(self.drain(now));
                 Ok(wants)
             }
             FromServer::Start(start) => {
-                let settings = Settings { hot_ms: self.hot_ms, ..Settings::new(&format!("build-{}", self.build)) };
+                let settings = Settings {
+                    hot_ms: self.hot_ms,
+                    ..Settings::new(&format!("build-{}", self.build))
+                };
                 let id = start.run;
                 self.forget(id);
                 let run = Run::new(start, self.program.clone(), settings, Arc::new(NoStreams), now);
                 self.runs.insert(id, run);
                 Ok(self.drain(now))
             }
-            FromServer::Append(append) => Ok(self.tell(append.run, append.assignment, Input::Append(append), now)),
+            FromServer::Append(append) => {
+                Ok(self.tell(append.run, append.assignment, Input::Append(append), now))
+            }
             FromServer::Recorded(recorded) => {
                 let mut wants = Vec::new();
                 for (run, assignment, n, seq) in recorded.runs {
-                    wants.extend(self.tell(run, assignment, Input::Recorded { n, seq, at: recorded.at }, now));
+                    wants.extend(self.tell(
+                        run,
+                        assignment,
+                        Input::Recorded { n, seq, at: recorded.at },
+                        now,
+                    ));
                 }
                 Ok(wants)
             }
             FromServer::Done(of) => Ok(self.tell(of.run, of.assignment, Input::Done, now)),
             FromServer::Revoked(of) => Ok(self.tell(of.run, of.assignment, Input::Done, now)),
-            FromServer::Ping(_) => Ok(vec![Want::Send(FromWorker::Pong(polos_protocol::frame::Empty {}).to_text())]),
+            FromServer::Ping(_) => {
+                Ok(vec![Want::Send(FromWorker::Pong(polos_protocol::frame::Empty {}).to_text())])
+            }
             FromServer::Blob(_) | FromServer::Stored(_) | FromServer::Drain(_) => Ok(vec![]),
             FromServer::Error(fatal) if fatal.code == "stale_connection" => Ok(vec![]),
-            FromServer::Error(fatal) => Err(format!("the server ended the connection: {}", fatal.message)),
+            FromServer::Error(fatal) => {
+                Err(format!("the server ended the connection: {}", fatal.message))
+            }
         }
     }
 
@@ -196,7 +213,9 @@ impl Process {
     pub(super) fn poll(&mut self, place: EffectPlace, now: Millis) -> (bool, Vec<Want>) {
         let Some(effect) = self.effects.get_mut(&place) else { return (false, vec![]) };
         let mut context = Context::from_waker(Waker::noop());
-        let Poll::Ready(report) = effect.future.as_mut().poll(&mut context) else { return (true, vec![]) };
+        let Poll::Ready(report) = effect.future.as_mut().poll(&mut context) else {
+            return (true, vec![]);
+        };
         let (request, number) = (effect.request, effect.effect);
         self.effects.remove(&place);
         let (run, assignment, _) = place;
@@ -223,7 +242,8 @@ impl Process {
                     RunOutput::Frame(frame) => wants.push(Want::Send(frame.to_text())),
                     RunOutput::Begin(BeginEffect { begin, future, .. }) => {
                         let place = (*id, assignment, begin.effect.0);
-                        let effect = Effect { future, request: begin.request, effect: begin.effect };
+                        let effect =
+                            Effect { future, request: begin.request, effect: begin.effect };
                         self.effects.insert(place, effect);
                         wants.push(Want::Begun(place, begin, run.seq()));
                     }

@@ -32,7 +32,9 @@ pub(super) struct Acts {
 impl World {
     /// A world of a seed.
     pub(super) fn new(seed: u64) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State { acts: BTreeMap::new(), random: Random::new(seed) }) })
+        Arc::new(Self {
+            state: Mutex::new(State { acts: BTreeMap::new(), random: Random::new(seed) }),
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -94,7 +96,8 @@ impl Future for Act {
         let acts = state.acts.entry(key.clone()).or_default();
         acts.count += 1;
         acts.once = once;
-        let value = if once { once_value(&key.1) } else { format!("{} time {}", key.1, acts.count) };
+        let value =
+            if once { once_value(&key.1) } else { format!("{} time {}", key.1, acts.count) };
         drop(state);
         self.value = Some(value);
         Poll::Pending

@@ -135,7 +135,8 @@ pub(crate) fn base_env(
     folder: &Path,
     more: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
-    let tmp = folder.join("tmp").to_string_lossy().into_owned();
+    let on_host = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    let (tmp, git) = (on_host("tmp"), on_host("gitconfig"));
     let (home, tmp) =
         if namespaces { (view::HOME.to_owned(), "/tmp".to_owned()) } else { (tmp.clone(), tmp) };
     let fixed = [
@@ -153,7 +154,11 @@ pub(crate) fn base_env(
         ("GIT_EDITOR", "true"),
         ("GIT_TERMINAL_PROMPT", "0"),
         ("GIT_CONFIG_GLOBAL", "/dev/null"),
-        ("GIT_CONFIG_SYSTEM", if namespaces { "/etc/gitconfig" } else { "/dev/null" }),
+        ("GIT_CONFIG_SYSTEM", if namespaces { "/etc/gitconfig" } else { &git }),
+        // A repository that the agent made could name a program here.
+        ("GIT_CONFIG_COUNT", "1"),
+        ("GIT_CONFIG_KEY_0", "core.fsmonitor"),
+        ("GIT_CONFIG_VALUE_0", "false"),
     ];
     let fixed = fixed.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
     fixed.chain(more.clone()).collect()

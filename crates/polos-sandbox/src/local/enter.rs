@@ -21,7 +21,7 @@ use super::landlock::{Grant, Rules};
 use super::order::{Bind, Order};
 use super::report::{Level, Report};
 use super::view::{self, Tree};
-use super::{keeper, limits, mounts, seccomp, sys};
+use super::{keeper, limits, seccomp, sys};
 
 /// Why the first process of a box did not come to be.
 #[derive(Debug, thiserror::Error)]
@@ -229,6 +229,7 @@ impl Places {
     fn of(order: &Order, namespaces: bool) -> Self {
         let place = |bind: &Bind| if namespaces { &bind.target } else { &bind.source }.clone();
         let state = if namespaces { view::STATE.into() } else { order.folder.join("state") };
+        let settings = (!namespaces).then(|| order.folder.join("gitconfig"));
         let own = if namespaces {
             ["/tmp", view::HOME, "/dev/shm"].map(PathBuf::from).to_vec()
         } else {
@@ -236,6 +237,7 @@ impl Places {
         };
         let etc: &[&str] = if namespaces { &["/etc"] } else { &view::ETC };
         let read = view::SYSTEM.iter().chain(etc).chain(&["/proc"]).map(PathBuf::from);
+        let read = read.chain(settings);
         let write = own.into_iter().chain(view::DEVICES.map(PathBuf::from));
         let binds = order
             .binds
@@ -293,5 +295,6 @@ pub(crate) fn make_folders(order: &Order, ids: &Ids) -> io::Result<()> {
         std::fs::create_dir_all(&path)?;
         ids.give(&path)?;
     }
-    mounts::folder(&order.folder).map(drop)
+    // Not in the state folder: what is there is the box's, and a link could be waiting for us.
+    std::fs::write(order.folder.join("gitconfig"), view::GIT_CONFIG)
 }

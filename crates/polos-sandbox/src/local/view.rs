@@ -24,6 +24,12 @@ pub(crate) const HOME: &str = "/home/agent";
 pub(crate) const SYSTEM: [&str; 8] =
     ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store"];
 
+/// Settings of git, the lowest in rank: a repository's own win. A folder that merely looks like a
+/// bare repository is none, or its settings could run programs.
+pub(crate) const GIT_CONFIG: &str = "[user]\n\tname = Polos agent\n\temail = agent@polos.invalid\n\
+    [safe]\n\tdirectory = *\n\tbareRepository = explicit\n[init]\n\tdefaultBranch = main\n\
+    [gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n";
+
 /// What of `/etc` is seen; the rest is made up or absent.
 pub(crate) const ETC: [&str; 11] = [
     "/etc/ld.so.cache",
@@ -210,13 +216,7 @@ fn write_etc() -> io::Result<()> {
         ("hosts", "127.0.0.1 localhost sandbox\n::1 localhost\n"),
         ("hostname", "sandbox\n"),
         ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
-        // The lowest in rank: a repository's own settings win.
-        (
-            "gitconfig",
-            "[user]\n\tname = Polos agent\n\temail = agent@polos.invalid\n\
-             [safe]\n\tdirectory = *\n[init]\n\tdefaultBranch = main\n\
-             [gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n",
-        ),
+        ("gitconfig", GIT_CONFIG),
     ];
     files.into_iter().try_for_each(|(name, text)| fs::write(Path::new("etc").join(name), text))
 }

@@ -65,6 +65,9 @@ async fn landlock_and_seccomp_hold_by_themselves() {
     let result = sh(&sandbox, "cat file && echo new > made").await;
     assert_eq!(result.stdout, "hello\n", "{result:?}");
     assert_eq!(text(&fixture.work().join("made")), "new\n");
+    let line = "git init -q r && cd r && git commit -q --allow-empty -m x && git log --format=%an";
+    let result = sh(&sandbox, line).await;
+    assert_eq!(result.stdout, "Polos agent\n", "{result:?}");
     let own = std::process::id();
     let lines = [
         format!("cat {outside}/secret"),

@@ -57,6 +57,22 @@ async fn git_works_as_in_the_main_job() {
 }
 
 #[tokio::test]
+async fn repositories_that_an_agent_disguises_run_nothing() {
+    let fixture = Fixture::new();
+    let Some(sandbox) = fixture.open().await else { return };
+    let line = "git init -q --bare fake && git -C fake config core.bare false && \
+                git -C fake config core.worktree /workspace && \
+                git -C fake config core.fsmonitor 'touch /workspace/ran; false' && \
+                cd fake && git status; \
+                cd /workspace && git init -q other && cd other && \
+                git config core.fsmonitor 'touch /workspace/ran; false' && git status";
+    sh(&sandbox, line).await;
+    sandbox.stop().await.unwrap();
+    assert!(fixture.work().join("other/.git").exists());
+    assert!(!fixture.work().join("ran").exists());
+}
+
+#[tokio::test]
 async fn a_worktree_can_commit() {
     let fixture = Fixture::new();
     let main = fixture.outside().join("main");

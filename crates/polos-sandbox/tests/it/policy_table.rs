@@ -268,6 +268,13 @@ fn what_people_cannot_see_asks() {
             ("ls *", "ls x\u{85}rm"),
             ("ls *", "ls x\u{c}y"),
             ("ls *", "ls x\u{b}y"),
+            ("ls *", "ls 'x\u{1b}[2Ky'"),
+            ("ls *", "ls 'x\u{0}y'"),
+            ("ls *", "ls 'x\ry'"),
+            ("ls *", "ls \"x\u{9b}y\""),
+            ("ls *", "ls 'x\u{a0}y'"),
+            ("ls *", "ls 'x\u{2003}y'"),
+            ("ls *", "ls 'x\u{200d}y'"),
         ],
     );
     assert!(!allows("ls *", &format!("ls {}", "x".repeat(10_000))));

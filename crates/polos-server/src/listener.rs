@@ -16,8 +16,9 @@ use tokio_util::task::TaskTracker;
 
 /// How many connections there may be at once.
 const CONNECTIONS_MAX: usize = 8192;
-/// How long the head of a request may take to come.
-const HEAD_TIME_MAX: Duration = Duration::from_secs(15);
+/// How long the head of a request may take to come. It counts from the request before, so it is
+/// longer than clients keep idle connections: they are to close them, not to run into the end.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(100);
 /// How large the head of a request may be.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 /// The pause after the system refused a connection, for example for want of descriptors.

@@ -10,6 +10,7 @@ use polos_engine::ConnectionId;
 use polos_protocol::frame::{Fatal, FetchRequest, FromWorker, Hello, StoreRequest};
 use polos_protocol::{Namespace, WorkerId};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -44,7 +45,14 @@ where
     let kill = CancellationToken::new();
     let (outbox, frames) = Outbox::new(kill.clone());
     let (own, own_receiver) = mpsc::channel(2 * FETCHES_MAX);
-    let writer = Writer { sink, frames, own: own_receiver, kill: kill.clone(), greeted: false };
+    let welcomed = Arc::new(AtomicBool::new(false));
+    let writer = Writer {
+        sink,
+        frames,
+        own: own_receiver,
+        kill: kill.clone(),
+        welcomed: Arc::clone(&welcomed),
+    };
     let mut writer = tokio::spawn(writer.run());
     match first(&mut incoming).await {
         Ok(hello) => {
@@ -56,6 +64,7 @@ where
                 uploads: Uploads::default(),
                 own: own.clone(),
                 handle,
+                welcomed,
             };
             connection.run(hello, outbox, incoming, (&kill, &admission)).await;
         }
@@ -100,6 +109,8 @@ struct Connection {
     fetches: Arc<Semaphore>,
     uploads: Uploads,
     own: mpsc::Sender<Own>,
+    /// True once the engine has taken the worker.
+    welcomed: Arc<AtomicBool>,
 }
 
 impl Connection {
@@ -193,8 +204,12 @@ impl Connection {
         self.own.send(value).await.map_err(|_| End::Closed)
     }
 
-    /// Tells the engine of the process's end, should it come before the grace is over.
+    /// Tells the engine of the process's end, should it come before the grace is over. A worker
+    /// that was not taken may have used another's id: its end says nothing.
     async fn report_death(&self, watch: Option<Watch>, dead: bool) {
+        if !self.welcomed.load(Ordering::Acquire) {
+            return;
+        }
         let (handle, worker) = (self.handle.clone(), self.worker);
         if dead {
             let _ = handle.send(Message::WorkerDead { worker }).await;

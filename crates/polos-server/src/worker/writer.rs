@@ -5,6 +5,7 @@ use super::{Outgoing, merge};
 use futures_util::{Sink, SinkExt};
 use polos_protocol::frame::{Blob, Fatal, FromServer};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +37,8 @@ pub(super) struct Writer<S> {
     pub(super) frames: mpsc::Receiver<Vec<FromServer>>,
     pub(super) own: mpsc::Receiver<Own>,
     pub(super) kill: CancellationToken,
-    pub(super) greeted: bool,
+    /// Set once the engine has taken the worker.
+    pub(super) welcomed: Arc<AtomicBool>,
 }
 
 impl<S: Sink<Outgoing> + Unpin> Writer<S> {
@@ -84,10 +86,12 @@ impl<S: Sink<Outgoing> + Unpin> Writer<S> {
     }
 
     async fn frames(&mut self, frames: Vec<FromServer>) -> Result<(), S::Error> {
-        self.greeted = true;
         let mut waiting = Some(frames);
         while let Some(frames) = waiting {
             for frame in merge::recorded(frames) {
+                if matches!(frame, FromServer::Welcome(_)) {
+                    self.welcomed.store(true, Ordering::Release);
+                }
                 self.sink.feed(Outgoing::Text(frame.to_text())).await?;
             }
             waiting = self.frames.try_recv().ok();
@@ -106,7 +110,9 @@ impl<S: Sink<Outgoing> + Unpin> Writer<S> {
     async fn say(&mut self, last: Own) -> Result<(), S::Error> {
         match last {
             Own::Fatal(fatal) => self.text(&FromServer::Error(fatal)).await,
-            Own::Goodbye(fatal) if self.greeted => self.text(&FromServer::Error(fatal)).await,
+            Own::Goodbye(fatal) if self.welcomed.load(Ordering::Acquire) => {
+                self.text(&FromServer::Error(fatal)).await
+            }
             Own::Goodbye(_) | Own::Value { .. } => Ok(()),
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::harness::{Api, LONG, Worker, hello};
 use polos_protocol::WorkerId;
-use polos_protocol::frame::{FetchRequest, FromServer, FromWorker, Host, StoreRequest};
+use polos_protocol::frame::{FetchRequest, FromServer, FromWorker, Hello, Host, StoreRequest};
 use polos_protocol::{Namespace, rest::Page, rest::WorkerStatus};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -88,26 +88,32 @@ async fn workers_and_what_they_can_run_are_listed() {
     assert!(matches!(worker.receive().await, FromServer::Drain(_)));
 }
 
+/// A process that does nothing, and how a worker in it would describe it.
+#[cfg(target_os = "linux")]
+fn process() -> (std::process::Child, Host) {
+    let child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+    let fields: Vec<_> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap();
+    let host = Host {
+        name: "here".into(),
+        boot: boot.trim().into(),
+        pid: child.id(),
+        pid_start: fields[19].parse().unwrap(),
+        pid_namespace: namespace.to_string_lossy().into(),
+    };
+    (child, host)
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn the_death_of_a_process_is_known_at_once() {
     let api = Api::with(|options| options.engine.grace_ms = 60_000).await;
     let id = api.start_run(json!(1)).await;
-    let mut process = std::process::Command::new("sleep").arg("600").spawn().unwrap();
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.id())).unwrap();
-    let fields: Vec<_> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
-    let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap();
+    let (mut process, host) = process();
     let mut doomed = Worker::dial(&api, &api.token).await.unwrap();
-    let mut said = hello(doomed.id, 1);
-    said.host = Host {
-        name: "here".into(),
-        boot: boot.trim().into(),
-        pid: process.id(),
-        pid_start: fields[19].parse().unwrap(),
-        pid_namespace: namespace.to_string_lossy().into(),
-    };
-    doomed.send(&FromWorker::Hello(said)).await;
+    doomed.send(&FromWorker::Hello(Hello { host, ..hello(doomed.id, 1) })).await;
     assert!(matches!(doomed.receive().await, FromServer::Welcome(_)));
     let first = doomed.take_run().await;
     let mut heir = api.connect().await;
@@ -118,4 +124,23 @@ async fn the_death_of_a_process_is_known_at_once() {
     assert_eq!(start.run.to_string(), id);
     assert!(start.assignment > first.assignment);
     assert!(start.previous.unwrap().dead);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_death_of_an_impostor_takes_nothing_from_anyone() {
+    let api = Api::with(|options| options.engine.grace_ms = 60_000).await;
+    api.start_run(json!(1)).await;
+    let mut worker = api.connect().await;
+    worker.take_run().await;
+    let made = api.post("/v1/keys", json!({ "name": "t", "namespace": "team" })).await;
+    let (mut process, host) = process();
+    let mut impostor = Worker::dial(&api, made["secret"].as_str().unwrap()).await.unwrap();
+    impostor.send(&FromWorker::Hello(Hello { host, ..hello(worker.id, 9) })).await;
+    assert_eq!(impostor.error().await, "worker_id_taken");
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let workers: Page<WorkerStatus> = api.get("/v1/workers").await;
+    assert_eq!(workers.items[0].runs.len(), 1);
+    assert_eq!(workers.items[0].state, "connected");
 }

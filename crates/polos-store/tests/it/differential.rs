@@ -260,8 +260,13 @@ fn commit(store: &dyn Store, commands: &[Command]) -> Result<Vec<polos_store::Ou
     })
 }
 
+/// A dozen for the daily run; `PROPTEST_CASES` for more.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").map_or(12, |cases| cases.parse().unwrap())
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn both_stores_hold_the_same(commands in prop::collection::vec(commands(), 60)) {

@@ -46,7 +46,7 @@ fn what_was_acknowledged_survives_a_kill_at_any_moment() {
     for round in 0..KILLS {
         let mut child = start_self("writes", directory.path());
         child.next("open").unwrap();
-        for _ in 0..numbers.below(12) {
+        for _ in 0..numbers.below(8) {
             acked = child.next("acked").unwrap().parse().unwrap();
         }
         // Not to wait for anything: to die somewhere inside the next commits.

@@ -1,6 +1,6 @@
 //! The toolbox as process 1 of a box: namespaces of its own, and little room for its state.
 
-use polos_toolbox::message::{Ended, Exec, Reply, Request, Status};
+use polos_toolbox::message::{Code, Ended, Exec, Reply, Request, Status, WriteRequest};
 
 use crate::harness::{Toolbox, new_mark, processes_with, shell, start_boxed, until};
 
@@ -55,4 +55,21 @@ fn a_full_disk_costs_output_and_not_outcomes() {
         assert_eq!(*kept, result);
     }
     assert_eq!(toolbox.started(), 3);
+}
+
+#[test]
+fn row_35_what_is_mounted_read_only_stays() {
+    let Some(toolbox) = start_boxed(4_096) else { return };
+    let write = |path: &str| {
+        let (path, content) = (path.to_owned(), "changed\n".to_owned());
+        toolbox.refused(Request::Write(WriteRequest { path, content, ..WriteRequest::default() }))
+    };
+    for path in ["guarded/hook", "guarded/new", "guarded/deep/new"] {
+        let refusal = write(path);
+        assert_eq!(refusal.code, Code::PermissionDenied, "{refusal}");
+    }
+    let result = toolbox.shell("rename", "mv guarded elsewhere || rm -rf guarded");
+    assert_ne!(result.exit_code, Some(0), "{result:?}");
+    let kept = std::fs::read_to_string(toolbox.workspace().join("guarded/hook")).unwrap();
+    assert_eq!(kept, "kept\n");
 }

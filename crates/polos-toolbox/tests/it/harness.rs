@@ -61,8 +61,14 @@ pub(crate) fn start_boxed(state_kib: u32) -> Option<Toolbox> {
     for name in ["workspace", "state"] {
         fs::create_dir(folder.path().join(name)).unwrap();
     }
-    let script =
-        format!("mount -t tmpfs -o size={state_kib}k tmpfs \"$1\" && shift && exec \"$@\"");
+    let guarded = folder.path().join("workspace/guarded");
+    fs::create_dir(&guarded).unwrap();
+    fs::write(guarded.join("hook"), "kept\n").unwrap();
+    let guarded = guarded.display();
+    let script = format!(
+        "mount -t tmpfs -o size={state_kib}k tmpfs \"$1\" && mount --bind {guarded} {guarded} \
+         && mount -o remount,bind,ro {guarded} && shift && exec \"$@\""
+    );
     let mut command = unshare(&script);
     command.arg(folder.path().join("state")).arg(env!("CARGO_BIN_EXE_polos-toolbox"));
     let mut process = serve(&mut command, folder.path(), &Options::default());

@@ -16,6 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         String::from("/// Each code with its page.\nconst PAGES: &[(&str, &str)] = &[\n");
     for name in names {
         let page = pages.join(format!("{name}.md")).canonicalize()?;
+        let page = page.to_str().ok_or("the path of the pages is not text")?;
         writeln!(table, "    ({name:?}, include_str!({page:?})),")?;
     }
     table.push_str("];\n");

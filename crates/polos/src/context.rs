@@ -107,11 +107,6 @@ impl Context {
         Ok(Server { url, token })
     }
 
-    /// True if no server is named and none runs here, so that a command may start its own.
-    pub(crate) fn is_alone(&self) -> Result<bool> {
-        Ok(self.globals.url.is_none() && running(&self.data_dir()?)?.is_none())
-    }
-
     fn token_for(&self, url: &str) -> Result<String> {
         if let Some(token) = &self.globals.token {
             return Ok(token.clone());

@@ -55,6 +55,7 @@ pub(crate) struct Problem {
 
 impl Problem {
     /// Something that could not be done.
+    #[expect(clippy::new_ret_no_self, reason = "a problem is always on its way out")]
     pub(crate) fn new(
         code: &str,
         message: impl Into<String>,

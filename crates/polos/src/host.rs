@@ -21,11 +21,13 @@ pub(crate) async fn start(options: Options) -> Result<Server> {
 
 /// Opens the store of a data directory, with errors that tell the way out.
 pub(crate) fn open(directory: &Path) -> Result<Arc<sqlite::Store>> {
-    sqlite::Store::open(directory, sqlite::Options::default()).map(Arc::new).map_err(problem)
+    sqlite::Store::open(directory, sqlite::Options::default())
+        .map(Arc::new)
+        .map_err(|error| problem(&error))
 }
 
-fn problem(error: OpenError) -> anyhow::Error {
-    let (code, hint) = match &error {
+fn problem(error: &OpenError) -> anyhow::Error {
+    let (code, hint) = match error {
         OpenError::Locked { .. } => {
             ("data_dir_in_use", "use the server that is there, stop it, or choose `--data-dir`")
         }

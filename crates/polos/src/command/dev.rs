@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// How time passes: a virtual clock skips to the next timer when all is idle
     #[arg(long, value_enum, default_value = "real")]
     clock: Pace,
-    /// Log in this form; POLOS_LOG says what
+    /// Log in this form; `POLOS_LOG` says what
     #[arg(long, value_enum, default_value = "text")]
     log: log::Format,
 }

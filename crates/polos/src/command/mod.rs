@@ -85,7 +85,7 @@ impl Command {
             Self::Keys(command) => command.run(context).await,
             Self::Serve(args) => Box::pin(serve::run(args, context)).await,
             Self::Worker(args) => Box::pin(worker::run(args, context)).await,
-            Self::Replay(args) => Box::pin(replay::run(args, context)).await,
+            Self::Replay(args) => replay::run(&args, context),
             Self::Backup(args) => backup::run(args, context).await,
             Self::Doctor(args) => doctor::run(&args, context).await,
             Self::Explain(args) => explain::run(&args),

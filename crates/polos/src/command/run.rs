@@ -150,19 +150,22 @@ fn detached(context: &Context, started: &StartResponse) -> Result<Exit> {
 async fn watched(args: &Args, context: &Context, client: &Client, run: RunId) -> Result<Exit> {
     let manner = Manner { tells: !args.wait, asks: !args.no_ask };
     let ended = watch::follow(context, run, manner).await?;
-    if let Ended::Rest(_) = ended {
-        tell_result(context, &client.wait(run).await?)?;
+    if let Ended::Rest { said, .. } = &ended {
+        tell_result(context, &client.wait(run).await?, said)?;
     }
     Ok(ended.exit())
 }
 
 /// The output on standard output; why there is none on standard error.
-fn tell_result(context: &Context, result: &RunResult) -> Result<()> {
+fn tell_result(context: &Context, result: &RunResult, said: &str) -> Result<()> {
     if context.is_json() {
         return talk::json(result);
     }
-    if let Some(output) = &result.output {
-        talk::line(&readable(output))?;
+    if let Some(output) = result.output.as_ref().map(readable) {
+        // What was streamed to this very terminal is not printed a second time.
+        if output.trim() != said.trim() {
+            talk::line(&output)?;
+        }
     }
     if let Some(error) = &result.error {
         talk::say(&format!("{}: {} ({})", result.state.name(), error.message, error.code));

@@ -20,7 +20,7 @@ pub(crate) struct Args {
     /// Keep ended runs for so long
     #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = moment::parse_duration)]
     keep: u64,
-    /// Log in this form; POLOS_LOG says what
+    /// Log in this form; `POLOS_LOG` says what
     #[arg(long, value_enum, default_value = "text")]
     log: log::Format,
 }

@@ -28,7 +28,7 @@ impl Command {
         match self {
             Self::List => list(context, &client.sessions(None, None).await?.items)?,
             Self::Show { session } => {
-                show(context, &client.turns(session, None, Some(PAGE_ITEMS_MAX)).await?.items)?
+                show(context, &client.turns(session, None, Some(PAGE_ITEMS_MAX)).await?.items)?;
             }
         }
         Ok(Exit::Done)

@@ -20,7 +20,7 @@ pub(crate) struct Args {
     /// Take so many runs at once, not counting those that wait
     #[arg(long, value_name = "N", default_value_t = polos_sdk::worker::SLOTS)]
     slots: u32,
-    /// Log in this form; POLOS_LOG says what
+    /// Log in this form; `POLOS_LOG` says what
     #[arg(long, value_enum, default_value = "text")]
     log: log::Format,
 }

@@ -1,4 +1,4 @@
-//! Colour, which only repeats what the words say. NO_COLOR and pipes get none.
+//! Colour, which only repeats what the words say. `NO_COLOR` and pipes get none.
 
 use std::io::IsTerminal;
 

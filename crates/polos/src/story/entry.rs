@@ -1,6 +1,7 @@
 //! The journal's records folded into one entry a step: an attempt, an intent and an outcome under
 //! one key are one thing to a reader.
 
+use crate::show::json;
 use polos_protocol::record::{
     Answer, AttemptDetail, EmitDetail, EventValue, IntentDetail, Marker, Open, ResetDetail,
     ResolvedDetail, StepDetail, VerbDetail,
@@ -130,6 +131,9 @@ impl Fold {
         if let Some(label) = detail.label {
             entry.label = label;
         }
+        if entry.label == "model" {
+            entry.note = model_note(record).unwrap_or_else(|| entry.note.clone());
+        }
         entry.once |= detail.effect == polos_protocol::record::Effect::Once;
         entry.failures.extend(detail.last_attempts.iter().map(failure_of));
         if let Some(by) = detail.settled_by {
@@ -199,7 +203,7 @@ impl Fold {
             "timer" => "it was time".to_owned(),
             "approval" => answer_of(record).unwrap_or_else(|| outcome_note(record)),
             "event" => event_of(record).unwrap_or_else(|| outcome_note(record)),
-            _ => outcome_note(record),
+            _ => json::brief(&outcome_note(record), usize::MAX),
         };
         entry.note =
             if entry.note.is_empty() { outcome } else { format!("{}: {outcome}", entry.note) };
@@ -248,6 +252,21 @@ fn outcome_note(record: &NewRecord) -> String {
         },
         (None, None) => String::new(),
     }
+}
+
+/// What a model said and which tools it called, in place of the whole reply.
+fn model_note(record: &NewRecord) -> Option<String> {
+    let reply: serde_json::Value = record.value.as_ref()?.parse().ok()?;
+    let blocks = reply.get("response").unwrap_or(&reply).get("content")?.as_array()?;
+    let told = blocks.iter().filter_map(|block| {
+        if let Some(text) = block.get("text").and_then(serde_json::Value::as_str) {
+            return Some(text.to_owned());
+        }
+        let name = block.get("name")?.as_str()?;
+        let input = block.get("input").filter(|input| !input.is_null());
+        Some(format!("→ {name} {}", input.map(ToString::to_string).unwrap_or_default()))
+    });
+    Some(told.collect::<Vec<_>>().join(" "))
 }
 
 fn failure_of(detail: &AttemptDetail) -> String {

@@ -26,11 +26,11 @@ pub(super) fn of(story: &Story, telling: &Telling, indent: usize) -> Vec<String>
         lines.extend(page.entry(story, entry));
     }
     if hidden > 0 {
-        let noun = amount::counted(hidden as u64, "superseded entry").replace("entrys", "entries");
+        let noun = amount::counted(hidden as u64, "superseded step");
         lines.push(page.dim(&format!("({noun} not shown; `--all` shows them)")));
     }
     if story.is_cut {
-        lines.push(page.dim("(the journal goes on; `polos runs show --journal` pages through it)"));
+        lines.push(page.dim("(the journal goes on; `polos runs journal RUN` gives all of it)"));
     }
     lines
 }
@@ -89,7 +89,7 @@ impl<'a> Page<'a> {
         if entry.attempts > 1 {
             parts.push(format!("{} attempts", entry.attempts));
         }
-        if let Some(micros) = entry.cost_micros {
+        if let Some(micros) = entry.cost_micros.filter(|micros| *micros > 0) {
             parts.push(amount::dollars(micros));
         }
         if let Some([input, output]) = entry.tokens {

@@ -22,7 +22,7 @@ fn telling(columns: usize) -> Telling {
 }
 
 fn run(name: &str, state: State, why: &str) -> RunDetail {
-    let id = RunId::from_parts(START, [name.len() as u8; 10]);
+    let id = RunId::from_parts(START, [u8::try_from(name.len()).unwrap(); 10]);
     let summary = RunSummary {
         id,
         namespace: Namespace::default(),
@@ -308,7 +308,7 @@ fn children_are_nested_and_paid_for() {
       journal   6 records, 3.1 KiB
       spent     $0.0231, 12,400 tokens in, 803 out, 1 model call
 
-      ✓ coder     child    1.0 s       `coder`: "done"
+      ✓ coder     child    1.0 s       `coder`: done
           run_01m844dzg0zx82tpv066mxe73z coder completed
             ✓ turn      model    2.1 s       $0.0231 · 12,400 → 803 tokens · I will look at the tests f…
             ✓ exec      exec     900 ms      0

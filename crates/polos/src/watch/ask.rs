@@ -54,8 +54,10 @@ fn answer(kind: ApprovalKind, scopes: &[String]) -> Result<Option<DecideRequest>
 
 /// A yes with its reach, or a no with its reason.
 fn verdict(scopes: &[String]) -> Result<Option<DecideRequest>> {
-    let reach: String = scopes.iter().map(|scope| format!(", {scope}")).collect();
-    let question = format!("approve? [y]es{reach}, [n]o, or say what to do instead > ");
+    let mut ways = vec!["[y]es"];
+    ways.extend(scopes.iter().map(String::as_str));
+    let ways = ways.join(", ");
+    let question = format!("approve? {ways}, [n]o, or say what to do instead > ");
     let Some(said) = prompt::ask(&question)? else { return Ok(None) };
     Ok(match said.trim() {
         "" => None,

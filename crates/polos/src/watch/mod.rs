@@ -25,19 +25,24 @@ pub(crate) struct Manner {
 }
 
 /// How the following ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// The run has come to rest in this state.
-    Rest(State),
+    /// The run has come to rest.
+    Rest {
+        /// In this state.
+        state: State,
+        /// What the run itself said last on standard output: an answer that needs no repeating.
+        said: String,
+    },
     /// The person does not want to watch any more; the run goes on.
     Detached,
 }
 
 impl Ended {
     /// The exit status that says so.
-    pub(crate) fn exit(self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Rest(state) => Exit::of_run(state),
+            Self::Rest { state, .. } => Exit::of_run(*state),
             Self::Detached => Exit::Interrupted,
         }
     }
@@ -82,7 +87,8 @@ impl Watch {
                 RunEvent::Record(record) => self.recorded(run, &record).await?,
                 RunEvent::State(state) if run == self.root && is_rest(state.state) => {
                     self.voice.end()?;
-                    return Ok(Ended::Rest(state.state));
+                    let said = self.voice.take_said();
+                    return Ok(Ended::Rest { state: state.state, said });
                 }
                 RunEvent::State(_) | RunEvent::Stream(_) => {}
             }

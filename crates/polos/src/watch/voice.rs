@@ -1,10 +1,10 @@
 //! Tells events as they come: streamed text as it is, records as lines. With `--json`, one event a
-//! line on standard output; otherwise standard output gets what a model says, and standard error
-//! the rest.
+//! line on standard output. A terminal gets what a model says on standard output; a pipe gets only
+//! the result there, and all that is live goes to standard error.
 
 use crate::context::Context;
 use crate::show::paint::{Paint, Tone};
-use crate::show::{json, moment, text};
+use crate::show::{amount, json, moment, text};
 use crate::story::{self, Entry, Stand};
 use crate::talk;
 use anyhow::Result;
@@ -12,6 +12,7 @@ use polos_protocol::frame::StreamItem;
 use polos_protocol::rest::{RunEvent, StateEvent};
 use polos_protocol::{Record, RunId};
 use serde::Serialize;
+use std::io::IsTerminal;
 
 /// Tells events.
 pub(super) struct Voice {
@@ -22,7 +23,14 @@ pub(super) struct Voice {
     /// Where streamed text stands that has no line end yet.
     open: Option<Speaker>,
     last_state: String,
+    /// True if a person reads standard output.
+    is_read: bool,
+    /// What the run itself has said last on standard output.
+    said: String,
 }
+
+/// What is kept of what was said, in bytes: more than this is printed again.
+const SAID_BYTES_MAX: usize = 256 << 10;
 
 /// Who speaks: a step of a run in one of its attempts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +57,8 @@ impl Voice {
             root,
             open: None,
             last_state: String::new(),
+            is_read: std::io::stdout().is_terminal(),
+            said: String::new(),
         }
     }
 
@@ -63,10 +73,15 @@ impl Voice {
         }
     }
 
+    /// What the run itself has said last on standard output.
+    pub(super) fn take_said(&mut self) -> String {
+        std::mem::take(&mut self.said)
+    }
+
     /// Ends a line that is open.
     pub(super) fn end(&mut self) -> Result<()> {
         match self.open.take() {
-            Some(speaker) if speaker.kind == "text" => talk::line(""),
+            Some(speaker) if self.is_read && speaker.kind == "text" => talk::line(""),
             Some(_) => {
                 talk::say("");
                 Ok(())
@@ -85,7 +100,7 @@ impl Voice {
     fn line(&self, run: RunId, record: &Record, entry: &Entry) -> String {
         let took = entry.took_ms.filter(|ms| *ms > 0 && entry.stand != Stand::Note);
         let took = took.map(|ms| format!(" {}", moment::duration(ms))).unwrap_or_default();
-        let cost = entry.cost_micros.map(crate::show::amount::dollars);
+        let cost = entry.cost_micros.filter(|micros| *micros > 0).map(amount::dollars);
         let cost = cost.map(|cost| format!(" {cost}")).unwrap_or_default();
         let failure = entry.failures.first().cloned().unwrap_or_default();
         let note = if entry.note.is_empty() { failure } else { entry.note.clone() };
@@ -111,14 +126,18 @@ impl Voice {
         };
         if self.open.as_ref() != Some(&speaker) {
             self.end()?;
+            self.said.clear();
             let again = self.open.as_ref().is_some_and(|open| open.attempt < speaker.attempt);
             if again || (item.attempt > 1 && self.open.is_none()) {
                 talk::say(&format!("(attempt {} of `{}`)", item.attempt, speaker.key));
             }
         }
         let said = said(item);
-        if speaker.kind == "text" {
+        if speaker.kind == "text" && self.is_read {
             talk::data(&said)?;
+            if run == self.root && self.said.len() < SAID_BYTES_MAX {
+                self.said.push_str(&said);
+            }
         } else {
             talk::whisper(&self.paint.tone(Tone::Dim, &said));
         }

@@ -1,5 +1,6 @@
 //! The command line as its users meet it: the real program, real processes, a data directory of
 //! its own for each test.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of these tests end the test")]
 
 mod dev;
 mod errors;

@@ -83,11 +83,11 @@ impl Polos {
                 sender.send(line).ok();
             }
         });
-        let first = receiver.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+        let Ok(first) = receiver.recv_timeout(PATIENCE) else {
             child.kill().ok();
             let output = child.wait_with_output().unwrap();
             panic!("polos {args:?} said nothing: {}", String::from_utf8_lossy(&output.stderr));
-        });
+        };
         // Whoever writes into a full pipe hangs.
         let stderr = BufReader::new(child.stderr.take().unwrap());
         std::thread::spawn(move || stderr.lines().map_while(Result::ok).count());
@@ -95,7 +95,11 @@ impl Polos {
     }
 
     /// Asks until the answer is what is awaited.
-    pub(crate) fn until(&self, args: &[&str], awaited: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+    pub(crate) fn until(
+        &self,
+        args: &[&str],
+        awaited: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
         let end = Instant::now() + PATIENCE;
         loop {
             let value = self.json(args);

@@ -14,7 +14,9 @@ fn the_reference_of_the_command_line_is_current() {
 #[test]
 fn completions_are_scripts_for_their_shell() {
     let polos = Polos::new();
-    for (shell, sign) in [("bash", "complete -F"), ("zsh", "#compdef polos"), ("fish", "complete -c polos")] {
+    for (shell, sign) in
+        [("bash", "complete -F"), ("zsh", "#compdef polos"), ("fish", "complete -c polos")]
+    {
         let script = polos.ok(&["completions", shell]);
         assert!(script.contains(sign), "{shell}");
         assert!(!script.contains("__sandbox"), "{shell}: entries for boxes are no commands");

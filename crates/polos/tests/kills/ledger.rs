@@ -63,6 +63,7 @@ async fn ledger(ctx: Ctx, work: Work, folder: PathBuf) -> polos_sdk::Result<u64>
                 let folder = folder.clone();
                 async move {
                     append(&folder, KEYED, &line(&step))?;
+                    tokio::time::sleep(AFTER).await;
                     Ok(2 * value)
                 }
             })

@@ -11,12 +11,11 @@ use polos_sdk::client::Client;
 
 /// Talks until the person has nothing more to say.
 pub(super) async fn run(args: &Args, context: &Context, client: &Client) -> Result<Exit> {
-    let session = match args.how.session {
-        Some(session) => session,
-        None => {
-            let title = Some(format!("{} at the terminal", args.name));
-            client.create_session(&SessionRequest { title, ..SessionRequest::default() }).await?.id
-        }
+    let session = if let Some(session) = args.how.session {
+        session
+    } else {
+        let title = Some(format!("{} at the terminal", args.name));
+        client.create_session(&SessionRequest { title, ..SessionRequest::default() }).await?.id
     };
     talk::say(&format!("talking with {} in {session}; an empty line or Ctrl-D ends it", args.name));
     let mut last = Exit::Done;

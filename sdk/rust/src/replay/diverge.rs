@@ -117,6 +117,7 @@ impl Machine {
                 slot.lost = true;
             }
         }
+        self.journal.queue.retain(|item| !is_gone(&item.key));
         let dropped = before != self.journal.unasked.len();
         dropped && self.journal.noted.insert(removed_note(scope, name))
     }

@@ -62,13 +62,21 @@ fn check(program: &Node, seed: u64, kills: &[usize]) {
         world.now = journal.get(cut.wrapping_sub(1)).map_or(world.now, |record| record.at);
         world.assignment = 50;
         let end = world.drive(&code(program, &trace));
-        assert!(matches!(end, End::Completed(_)), "after {cut} records: {end:?}\n{program:?}\n{:#?}\n{:?}", world.shape(), world.seen);
+        assert!(
+            matches!(end, End::Completed(_)),
+            "after {cut} records: {end:?}\n{program:?}\n{:#?}\n{:?}",
+            world.shape(),
+            world.seen
+        );
         check_recorded_once(&world);
         let told_again = lines(&trace);
         let same = told.iter().zip(&told_again).take_while(|(a, b)| a == b).count();
         let handed = told_by(&journal[..cut], program, seed);
         let shape = World { journal: journal.clone(), ..World::new(1) }.shape();
-        assert!(same >= handed.len(), "after {cut} records:\n{handed:#?}\n{told:#?}\n{shape:#?}\n{program:?}");
+        assert!(
+            same >= handed.len(),
+            "after {cut} records:\n{handed:#?}\n{told:#?}\n{shape:#?}\n{program:?}"
+        );
     }
 }
 

@@ -100,9 +100,7 @@ fn a_doubt_waits_for_the_old_lease_and_the_time_limit() {
 
 #[test]
 fn a_person_settles_what_nobody_knows() {
-    for (approved, value, expect) in
-        [(true, Some(serde_json::json!(9)), "9"), (false, None, "2")]
-    {
+    for (approved, value, expect) in [(true, Some(serde_json::json!(9)), "9"), (false, None, "2")] {
         let acted = Arc::new(AtomicU32::new(0));
         let code = charging(Verdict::Unknown, &acted);
         let mut world = die_in_doubt(&code);
@@ -381,7 +379,8 @@ fn other_arguments_block() {
     assert_eq!(blocked(&end).code, codes::FINGERPRINT_MISMATCH);
     world.accepted = vec![key("charge")];
     assert_eq!(completed(&world.drive(&charge(6))), "5");
-    let call = |n: u32| workflow(move |ctx: Ctx, (): ()| async move { ctx.call::<String>("c", &n).await });
+    let call =
+        |n: u32| workflow(move |ctx: Ctx, (): ()| async move { ctx.call::<String>("c", &n).await });
     let mut world = World::new(1);
     completed(&world.drive(&call(1)));
     assert_eq!(blocked(&world.drive(&call(2))).code, codes::FINGERPRINT_MISMATCH);
@@ -464,7 +463,9 @@ fn cancellation_is_raised_at_its_place_and_cleanup_runs() {
             told.lock().unwrap().push(format!("{:?}", refused.unwrap_err().is_cancelled()));
             let undo = ctx.clone();
             let undone = ctx
-                .cleanup(async move { undo.step("undo", || async { Ok("undone".to_owned()) }).await })
+                .cleanup(
+                    async move { undo.step("undo", || async { Ok("undone".to_owned()) }).await },
+                )
                 .await?;
             told.lock().unwrap().push(undone);
             slept

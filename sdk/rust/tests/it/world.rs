@@ -5,7 +5,8 @@ use futures_util::FutureExt as _;
 use polos_protocol::frame::{Append, FromWorker, Previous, Settled, Start};
 use polos_protocol::record::{Answer, ApprovalKind, Open, RunOptions};
 use polos_protocol::{
-    ApprovalId, Blocked, DefinitionKind, Failure, Kind, Millis, NewRecord, Record, RunId, StepKey, Value,
+    ApprovalId, Blocked, DefinitionKind, Failure, Kind, Millis, NewRecord, Record, RunId, StepKey,
+    Value,
 };
 use polos_sdk::replay::{EffectId, Input, Run, RunOutput, Settings};
 use polos_sdk::{NoStreams, Workflow};
@@ -113,7 +114,9 @@ impl World {
 
     /// The journal in short.
     pub(crate) fn shape(&self) -> Vec<String> {
-        let line = |r: &Record| format!("{} {} {} after {}", r.seq, r.kind().name(), r.key(), r.record.after);
+        let line = |r: &Record| {
+            format!("{} {} {} after {}", r.seq, r.kind().name(), r.key(), r.record.after)
+        };
         self.journal.iter().map(line).collect()
     }
 
@@ -164,13 +167,21 @@ impl World {
     }
 
     /// What still has to happen for the opened waits of the journal.
-    fn schedule(&mut self, record: &Record, queue: &mut BTreeMap<(Millis, u64), Event>, order: &mut u64) {
+    fn schedule(
+        &mut self,
+        record: &Record,
+        queue: &mut BTreeMap<(Millis, u64), Event>,
+        order: &mut u64,
+    ) {
         *order += 1;
         let key = record.key().clone();
         let delay = self.chance.below(self.max_delay) + 1;
         match record.record.detail::<Open>().unwrap() {
             Open::Timer { at } => {
-                queue.insert((at.max(self.now), *order), Event::Resolve(key, Some(Value::null()), None));
+                queue.insert(
+                    (at.max(self.now), *order),
+                    Event::Resolve(key, Some(Value::null()), None),
+                );
             }
             Open::Child(child) if !child.detached => {
                 let value = Value::from_serialize(&format!("child {key}")).unwrap();
@@ -186,7 +197,8 @@ impl World {
             Open::Approval(question) => {
                 if let Some(answer) = (self.answer)(&key, question.kind) {
                     let value = Value::from_serialize(&answer).unwrap();
-                    queue.insert((self.now + delay, *order), Event::Resolve(key, Some(value), None));
+                    queue
+                        .insert((self.now + delay, *order), Event::Resolve(key, Some(value), None));
                 }
             }
         }
@@ -260,7 +272,8 @@ impl World {
 
     pub(crate) fn append(&self, records: Vec<Record>, seq: u64) -> Append {
         // As text and back, as on the wire.
-        let append = Append { run: self.run, assignment: self.assignment, records, seq, more: false };
+        let append =
+            Append { run: self.run, assignment: self.assignment, records, seq, more: false };
         serde_json::from_str(&serde_json::to_string(&append).unwrap()).unwrap()
     }
 
@@ -292,7 +305,8 @@ impl World {
                 RunOutput::Begin(begin) => {
                     *self.begun.entry(begin.begin.key.to_string()).or_default() += 1;
                     let (request, effect) = (begin.begin.request, begin.begin.effect);
-                    let mut report = begin.future.now_or_never().expect("effects are ready at once");
+                    let mut report =
+                        begin.future.now_or_never().expect("effects are ready at once");
                     let delay = self.chance.below(self.max_delay);
                     report.started_ms = self.now;
                     report.ended_ms = self.now + delay;

@@ -1,6 +1,8 @@
 //! The boxes of a worker: opened when a tool first needs one, found again after a crash, stopped
 //! when nobody has used them for a while. A box's workspace stays; it is what a run comes back to.
 
+#![expect(clippy::format_push_string, reason = "a few short lines")]
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,9 +14,9 @@ use polos_sandbox::{OpenError, Sandbox, SandboxSpec};
 use polos_sdk::StepError;
 
 /// How long a box stays up without use.
-const IDLE_MAX: Duration = Duration::from_secs(60);
+const IDLE_MAX: Duration = Duration::from_mins(1);
 /// The same for a box in which something was started in the background.
-const IDLE_BACKGROUND_MAX: Duration = Duration::from_secs(30 * 60);
+const IDLE_BACKGROUND_MAX: Duration = Duration::from_mins(30);
 
 /// Where boxes are kept, and what they must never show.
 #[derive(Debug, Clone, Default)]

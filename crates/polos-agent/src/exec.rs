@@ -3,6 +3,8 @@
 //! The command's id is its step's idempotency key, so a second worker that finds the step in doubt
 //! asks the toolbox what became of it instead of running it again.
 
+#![expect(clippy::needless_pass_by_value, reason = "the value is spent here")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +26,7 @@ use crate::recorded::{EXEC, NOTE, Ran, TOOL, ToolOutcome};
 use crate::work::Work;
 
 /// What a step may take beyond the command's own limit: opening the box, killing the tree.
-const STEP_SLACK: Duration = Duration::from_secs(60);
+const STEP_SLACK: Duration = Duration::from_mins(1);
 const NAME: &str = "exec";
 
 /// How a command is to run, besides what it is. Its fingerprint guards the step.

@@ -13,7 +13,7 @@ use crate::spent::cost_of;
 use crate::work::{Work, failure};
 
 /// The longest that one reply may take.
-const TIMEOUT: Duration = Duration::from_secs(20 * 60);
+const TIMEOUT: Duration = Duration::from_mins(20);
 /// How long the tries of one call go on: about half an hour of an overloaded provider.
 const ATTEMPTS: u32 = 12;
 const WAIT_MAX_MS: u64 = 5 * 60_000;

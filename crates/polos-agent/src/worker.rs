@@ -1,5 +1,7 @@
 //! The native worker: everything that is declared as data, registered with the SDK's worker.
 
+#![expect(clippy::needless_pass_by_value, reason = "the value is spent here")]
+
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;

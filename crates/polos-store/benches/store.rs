@@ -1,5 +1,7 @@
 //! What the store does on this machine, beside what the disk does in the same run:
 //! `cargo bench -p polos-store [-- DIRECTORY]`. Prints; asserts nothing.
+
+#![expect(clippy::needless_for_each, reason = "one line a measurement")]
 #![expect(clippy::print_stdout, reason = "printing is what it is for")]
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on ends")]
 

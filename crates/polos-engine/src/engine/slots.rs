@@ -279,6 +279,9 @@ impl Engine {
                 worker,
                 FromServer::Append(Append { run: id, assignment, records, seq, more: false }),
             );
+        } else if connected {
+            // It came back on another connection meanwhile: what it lacks comes as a page.
+            self.page_due(id, assignment);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::engine::Engine;
 use crate::input::ConnectionId;
+use crate::live::Phase;
 use crate::output::Output;
 use crate::worker::Worker;
 use polos_protocol::frame::{Fatal, FromServer, Hello, Kept, Previous, VERSIONS, Welcome};
@@ -147,6 +148,9 @@ impl Engine {
                 (live.run.status.assignment, live.journal.seq, live.journal.n);
             match held {
                 Some(held) if held.assignment == assignment && held.seq <= seq => {
+                    // What came for a run that waits for its slot stays back until it has it.
+                    let resuming = live.held.as_ref().is_some_and(|h| h.phase == Phase::Resuming);
+                    let seq = if resuming { held.seq } else { seq };
                     if let Some(holding) = live.held.as_mut() {
                         holding.sent_seq = Some(held.seq);
                         holding.kept_back.clear();

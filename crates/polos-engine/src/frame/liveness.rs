@@ -72,6 +72,7 @@ impl Engine {
     fn lose(&mut self, id: WorkerId, dead: bool) {
         let Some(worker) = self.workers.get(&id) else { return };
         let namespace = worker.namespace.clone();
+        let dead = dead || self.config.is_mutated("dead_without_proof");
         let lease_end_ms =
             if dead { self.now } else { (worker.heard_at + self.config.lease_ms).max(self.now) };
         let runs = worker.runs.clone();

@@ -2,6 +2,7 @@
 
 use super::Hold;
 use crate::engine::Engine;
+use crate::live::Phase;
 use polos_protocol::WorkerId;
 use polos_protocol::frame::MoreRequest;
 
@@ -15,6 +16,10 @@ impl Engine {
         let seq = request.seq.min(live.journal.seq);
         if let Some(held) = live.held.as_mut() {
             held.sent_seq = Some(seq);
+            if held.phase == Phase::Resuming {
+                // It comes when the run has its slot.
+                return;
+            }
         }
         self.page_due(hold.run, hold.assignment);
     }

@@ -1,6 +1,8 @@
 //! The invariants, from what the store holds and what happened in the world.
 
-use super::clients::Clients;
+#![expect(clippy::unused_self, reason = "one checker, whatever it needs to remember")]
+
+use super::clients::{Clients, NARROW, NARROW_RUNS};
 use super::story;
 use super::world::World;
 use crate::store::Memory;
@@ -114,6 +116,33 @@ impl Checker {
                 "{run}: the recorded step `{}` runs again: {}",
                 begin.key,
                 story(store, run)
+            ));
+        }
+        Ok(())
+    }
+
+    /// Never more runs of the narrow queue work at once than it allows. A worker that has lost its
+    /// runs and does not know it yet does not count: it has no slots.
+    pub(super) fn executing(
+        &self,
+        store: &Memory,
+        executing: &[(RunId, u64)],
+    ) -> Result<(), String> {
+        let namespace = Namespace::default();
+        let mut narrow = BTreeSet::new();
+        for (id, assignment) in executing {
+            if let Some(run) = store.run(&namespace, *id).ok().flatten()
+                && run.row.queue == NARROW
+                && run.status.state == State::Running
+                && run.status.assignment == *assignment
+            {
+                narrow.insert(*id);
+            }
+        }
+        if narrow.len() > NARROW_RUNS as usize {
+            return Err(format!(
+                "{} runs of a queue for {NARROW_RUNS} work at once: {narrow:?}",
+                narrow.len()
             ));
         }
         Ok(())

@@ -1,6 +1,8 @@
 //! The people and programs outside: they start runs, publish, answer, cancel, and ask again when no
 //! answer came.
 
+#![expect(clippy::too_many_arguments, reason = "each part comes from another place")]
+
 use super::program::{self, NAME, TOPICS};
 use super::random::Random;
 use super::world::{World, once_value};
@@ -11,7 +13,7 @@ use polos_protocol::rest::{
     ApprovalState, CancelRequest, DecideRequest, PublishRequest, ResumeRequest, RunFilter,
     StartRequest, Verb,
 };
-use polos_protocol::{Json, Namespace, RunId, State, StepKey};
+use polos_protocol::{Json, Namespace, QueueConfig, RunId, State, StepKey};
 use polos_store::Read;
 use polos_store::read::PageRequest;
 use std::collections::BTreeSet;
@@ -26,7 +28,13 @@ pub(super) struct Clients {
     /// Runs that somebody asked to cancel.
     pub(super) cancelled: BTreeSet<RunId>,
     published: u64,
+    queue_is_set: bool,
 }
+
+/// The queue that lets few runs go at once.
+pub(super) const NARROW: &str = "narrow";
+/// How many.
+pub(super) const NARROW_RUNS: u32 = 2;
 
 impl Clients {
     /// Draws what they want.
@@ -41,8 +49,7 @@ impl Clients {
                     ..StartRequest::default()
                 };
                 if random.chance(500) {
-                    request.options.queue = Some("narrow".into());
-                    request.options.concurrency_key = Some("only".into());
+                    request.options.queue = Some(NARROW.into());
                 }
                 request
             })
@@ -54,6 +61,7 @@ impl Clients {
             in_flight: Vec::new(),
             cancelled: BTreeSet::new(),
             published: 0,
+            queue_is_set: false,
         }
     }
 
@@ -69,6 +77,7 @@ impl Clients {
 
     /// An answer came.
     pub(super) fn replied(&mut self, id: u64, reply: &Result<Response, Error>) {
+        self.queue_is_set |= matches!(reply, Ok(Response::Queue(_)));
         let Some(at) = self.in_flight.iter().position(|(of, _)| *of == id) else { return };
         let (_, number) = self.in_flight.remove(at);
         if let Ok(Response::Started(_)) = reply {
@@ -85,6 +94,13 @@ impl Clients {
         calm: bool,
     ) -> Vec<(u64, Request)> {
         let mut requests = Vec::new();
+        if !self.queue_is_set {
+            // Nothing is started before the limit holds.
+            let concurrency = Some(NARROW_RUNS);
+            let config = QueueConfig { name: NARROW.into(), concurrency, ..QueueConfig::default() };
+            requests.push((self.id(), Request::PutQueue(config)));
+            return requests;
+        }
         for number in 0..self.wanted.len() {
             if !self.started.contains(&number) && (calm || random.chance(400)) {
                 let id = self.id();

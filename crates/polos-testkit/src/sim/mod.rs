@@ -3,6 +3,9 @@
 //! anyone being told; after every commit the invariants are checked. One seed, one course: two runs
 //! of a seed print the same bytes.
 
+#![expect(clippy::unnecessary_wraps, reason = "its callers may fail in other ways")]
+#![expect(clippy::cast_possible_truncation, reason = "the numbers are small")]
+
 mod check;
 mod clients;
 mod program;
@@ -262,7 +265,7 @@ impl Sim {
             let mut said = String::new();
             for run in self.checker.unfinished(&self.store) {
                 let why = self.server.explain(&self.store, run, self.now);
-                let _ = write!(said, "{run}: {why}: {}\n", story(&self.store, run));
+                let _ = writeln!(said, "{run}: {why}: {}", story(&self.store, run));
             }
             return Err(format!("runs were forgotten: {said}"));
         }
@@ -417,6 +420,9 @@ impl Sim {
                         begin.key, begin.kind
                     ));
                     self.checker.begun(&self.store, run, &begin, seq)?;
+                    let processes = self.slots.iter().filter_map(|slot| slot.process.as_ref());
+                    let executing: Vec<_> = processes.flat_map(Process::executing).collect();
+                    self.checker.executing(&self.store, &executing)?;
                     let Some(id) = self.slots[index].process.as_ref().map(|process| process.id)
                     else {
                         continue;

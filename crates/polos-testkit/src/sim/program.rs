@@ -1,6 +1,8 @@
 //! What the simulated runs do: a random program, as data in the run's input, interpreted by one
 //! workflow on the real SDK.
 
+#![expect(clippy::cast_possible_truncation, reason = "the numbers are small")]
+
 use super::random::Random;
 use super::world::World;
 use futures_util::future::BoxFuture;
@@ -29,11 +31,11 @@ pub(super) enum Op {
     /// A question to a person.
     Ask,
     /// A child run.
-    Child(Vec<Op>),
+    Child(Vec<Self>),
     /// Branches, all of them.
-    All(Vec<Vec<Op>>),
+    All(Vec<Vec<Self>>),
     /// Branches, the first that ends.
-    Race(Vec<Vec<Op>>),
+    Race(Vec<Vec<Self>>),
     /// A step that only the second build has, for runs that were not past it.
     Inserted,
 }

@@ -1,6 +1,9 @@
 //! The simulated server: the driver's loop around the engine, with commits that fail, commits whose
 //! answer is lost, and a death before or after each.
 
+#![expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#![expect(clippy::too_many_arguments, reason = "each part comes from another place")]
+
 use super::random::Random;
 use crate::store::Memory;
 use polos_engine::{
@@ -172,7 +175,7 @@ impl Server {
         for output in engine.committed(now, store).unwrap_or_default() {
             match output {
                 Output::Send(ConnectionId(link), frame) => {
-                    turned.sent.push((link, frame.to_text()))
+                    turned.sent.push((link, frame.to_text()));
                 }
                 Output::Close(ConnectionId(link)) => turned.closed.push(link),
                 Output::Reply(RequestId(id), reply) => turned.replies.push((id, reply)),

@@ -1,6 +1,8 @@
 //! Links between workers and the server: each way keeps its order, and a link that is cut loses what
 //! is under way.
 
+#![expect(clippy::wrong_self_convention, reason = "the names say which way a text goes")]
+
 use polos_protocol::Millis;
 use std::collections::BTreeMap;
 

@@ -1,6 +1,8 @@
 //! A simulated worker: the SDK's own replay and code, with a connection that breaks, a process that
 //! dies, and a clock that stands still while it is frozen.
 
+#![expect(clippy::struct_field_names, reason = "the words of the SDK")]
+
 use super::program::{NAME, Program};
 use super::world::World;
 use futures_util::future::BoxFuture;
@@ -225,6 +227,11 @@ impl Process {
     fn forget(&mut self, id: RunId) {
         self.runs.remove(&id);
         self.effects.retain(|(run, ..), _| *run != id);
+    }
+
+    /// The runs for which effects are under way, and their assignments.
+    pub(super) fn executing(&self) -> impl Iterator<Item = (RunId, u64)> + '_ {
+        self.effects.keys().map(|(run, assignment, _)| (*run, *assignment))
     }
 
     /// Collects what the runs want.

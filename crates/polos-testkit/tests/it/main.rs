@@ -3,7 +3,7 @@
 
 use polos_testkit::sim::{Options, run};
 
-/// So many seeds in every test run; POLOS_SIM_SEEDS asks for more.
+/// So many seeds in every test run; `POLOS_SIM_SEEDS` asks for more.
 fn seeds() -> u64 {
     std::env::var("POLOS_SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60)
 }

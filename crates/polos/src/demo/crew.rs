@@ -1,5 +1,7 @@
 //! The three agents, and what each is told on each round.
 
+#![expect(clippy::format_push_string, reason = "a few short lines")]
+
 use polos_agent::{Agent, Limits};
 use polos_sandbox::config::{Scope, ToolsConfig};
 use polos_sandbox::policy::{FileApproval, Security};

@@ -355,9 +355,10 @@ impl Show {
             self.voice.line(&told);
         }
         if self.is_scripting {
-            let answer = match is_review {
-                true => self.answers.pop_front().unwrap_or(Answer::Approve),
-                false => Answer::Approve,
+            let answer = if is_review {
+                self.answers.pop_front().unwrap_or(Answer::Approve)
+            } else {
+                Answer::Approve
             };
             return self.decide(stage, &approval, answer).await;
         }

@@ -35,7 +35,7 @@ use process::Role;
 ///
 /// A planner, a coder and a tester share one sandbox with a real git repository, whose tests fail.
 /// You see the change and take it or send it back; a branch and a patch come out. The model is a
-/// script, unless ANTHROPIC_API_KEY or OPENAI_API_KEY is set; commands and test results are real.
+/// script, unless `ANTHROPIC_API_KEY` or `OPENAI_API_KEY` is set; commands and test results are real.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Kill the worker and the server on the way, and show that nothing was repeated

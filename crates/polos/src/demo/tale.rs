@@ -68,28 +68,25 @@ fn said(text: &str) -> String {
 
 fn tell_outcome(voice: &mut Voice, who: &str, outcome: &ToolOutcome) {
     let failed = if outcome.is_error { ", refused" } else { "" };
-    match &outcome.ran {
-        Some(ran) => {
-            let took = moment::duration(ran.duration_ms);
-            let (ended, tone) = match ran.exit_code {
-                Some(0) => ("exit status 0".to_owned(), Tone::Good),
-                Some(code) => (format!("exit status {code}"), Tone::Bad),
-                None => ("ended by force".to_owned(), Tone::Bad),
-            };
-            voice.event(who, Some(tone), &format!("$ {}   ({ended}, {took})", outcome.about));
-            // What git says is shown where it matters: with the question.
-            if who != super::workflow::NAME {
-                tell_output(voice, &ran.stdout);
-            }
+    if let Some(ran) = &outcome.ran {
+        let took = moment::duration(ran.duration_ms);
+        let (ended, tone) = match ran.exit_code {
+            Some(0) => ("exit status 0".to_owned(), Tone::Good),
+            Some(code) => (format!("exit status {code}"), Tone::Bad),
+            None => ("ended by force".to_owned(), Tone::Bad),
+        };
+        voice.event(who, Some(tone), &format!("$ {}   ({ended}, {took})", outcome.about));
+        // What git says is shown where it matters: with the question.
+        if who != super::workflow::NAME {
+            tell_output(voice, &ran.stdout);
         }
-        None => {
-            let tone = if outcome.is_error { Tone::Bad } else { Tone::Dim };
-            voice.event(who, Some(tone), &format!("{} {}{failed}", outcome.tool, outcome.about));
-            if outcome.is_error {
-                text_of(outcome).lines().take(3).for_each(|line| voice.quote(line, Tone::Bad));
-            } else if outcome.tool == "edit" {
-                tell_edit(voice, &text_of(outcome));
-            }
+    } else {
+        let tone = if outcome.is_error { Tone::Bad } else { Tone::Dim };
+        voice.event(who, Some(tone), &format!("{} {}{failed}", outcome.tool, outcome.about));
+        if outcome.is_error {
+            text_of(outcome).lines().take(3).for_each(|line| voice.quote(line, Tone::Bad));
+        } else if outcome.tool == "edit" {
+            tell_edit(voice, &text_of(outcome));
         }
     }
 }

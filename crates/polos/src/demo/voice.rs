@@ -13,7 +13,7 @@ const INDENT: usize = 18;
 /// The widest line; longer ones are hard to read.
 const WIDTH_MAX: usize = 110;
 /// How long something may take before it is said that it goes on.
-const PATIENCE: Duration = Duration::from_millis(1_000);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How often that is said again where a line cannot be rewritten.
 const PATIENCE_PIPED: Duration = Duration::from_secs(10);
 

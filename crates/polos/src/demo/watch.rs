@@ -103,7 +103,7 @@ impl Watch {
     /// What goes on at this moment, in words.
     pub(crate) fn busy_with(&self) -> String {
         let running = |known: &&Known| known.state == State::Running && known.workflow != "demo";
-        match self.runs.values().filter(running).last() {
+        match self.runs.values().rfind(running) {
             Some(known) if known.has_open_command() => {
                 format!("{}: a command runs", known.workflow)
             }

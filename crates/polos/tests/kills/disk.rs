@@ -1,6 +1,10 @@
 //! Disks that are full or read-only, under the real server: an error that says so, nothing
 //! acknowledged, and work goes on when the disk does.
 
+#![expect(clippy::print_stderr, reason = "says what a long test is doing")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::panic, reason = "a test that cannot go on has failed")]
+
 use crate::place::{PATIENCE, Place, Process};
 use polos_protocol::rest::StartRequest;
 use polos_protocol::{Json, RunId};

@@ -1,6 +1,10 @@
 //! A hundred runs while server and workers are killed: at the end every run is completed, every
 //! `once` effect happened exactly once, and nothing is lost.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::print_stderr, reason = "says what a long test is doing")]
+#![expect(clippy::naive_bytecount, reason = "small inputs")]
+
 use crate::ledger::{self, FOUND, KEYED, NOT_FOUND, ONCE, Work};
 use crate::numbers::Numbers;
 use crate::place::{PATIENCE, Place, Process};

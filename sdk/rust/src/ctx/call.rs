@@ -234,6 +234,11 @@ impl<T> std::fmt::Debug for Handle<T> {
 }
 
 impl<T> Handle<T> {
+    /// The journal's key under which the child was opened.
+    pub fn key(&self) -> &StepKey {
+        &self.key
+    }
+
     /// The child run.
     pub fn run(&self) -> RunId {
         self.run

@@ -1,5 +1,8 @@
 //! Effects: beginning them, taking their reports, trying again.
 
+#![expect(clippy::needless_pass_by_value, reason = "the value is spent here")]
+#![expect(clippy::too_many_arguments, reason = "each part comes from another place")]
+
 use crate::replay::derive;
 use crate::replay::request::{
     Begin, EffectId, EffectKind, EffectOutcome, EffectReport, Fault, Request, Stage,

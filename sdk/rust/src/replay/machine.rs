@@ -1,5 +1,8 @@
 //! The machine's state and what goes in and out of it.
 
+#![expect(clippy::large_enum_variant, reason = "made one at a time and moved at once")]
+#![expect(clippy::zero_sized_map_values, reason = "ordered by time, then by request")]
+
 use crate::replay::blobs::Blobs;
 use crate::replay::cancel::Cancel;
 use crate::replay::ending::Phase;

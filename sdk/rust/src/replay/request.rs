@@ -1,5 +1,7 @@
 //! What the code asks of the machine, and what effects report back.
 
+#![expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+
 use crate::replay::{Retry, ScopeId};
 use polos_protocol::record::{AttemptDetail, Effect, EmitDetail, Open};
 use polos_protocol::{Failure, Millis, StepKey, Value};

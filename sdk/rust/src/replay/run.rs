@@ -1,6 +1,8 @@
 //! A run with its code: the machine, the body that asks it, and the effects of its steps. What the
 //! worker and the simulation drive; like the machine it does no I/O and keeps no clock.
 
+#![expect(clippy::large_enum_variant, reason = "made one at a time and moved at once")]
+
 use crate::ctx::{Ctx, StepEffect, Token};
 use crate::error::Error;
 use crate::replay::request::{Begin, EffectId, EffectReport, RequestId};
@@ -301,7 +303,7 @@ impl Run {
             Input::Done => machine.forgotten(),
             Input::Drain => machine.drain(),
             Input::Report { request, effect, report } => {
-                machine.report(request, effect, report, now)
+                machine.report(request, effect, report, now);
             }
             Input::Tick => machine.tick(now),
         }

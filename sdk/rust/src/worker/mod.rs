@@ -1,5 +1,7 @@
 //! The worker: connects to a server, takes runs, runs their code and their steps.
 
+#![expect(clippy::items_after_statements, reason = "it belongs to this function alone")]
+
 mod clock;
 mod connection;
 mod host;

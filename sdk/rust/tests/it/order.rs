@@ -1,6 +1,9 @@
 //! Random programs under crashes: what the code was told once it is told again, in the same order,
 //! and nothing recorded is done twice.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::decimal_bitwise_operands, reason = "a generator of its own")]
+
 use crate::program::{Node, Trace, code, random};
 use crate::world::{Chance, End, World};
 use polos_protocol::Kind;

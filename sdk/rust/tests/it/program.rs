@@ -1,6 +1,8 @@
 //! Random programs of steps, branches and races, and an interpreter that runs them on a context
 //! and notes all that the code is told.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use crate::world::Chance;
 use futures_util::future::BoxFuture;
 use polos_sdk::{Branch, Ctx, Result, StepError, Workflow, workflow};
@@ -16,9 +18,9 @@ pub(crate) enum Node {
     Sleep(u64),
     Call(u64),
     Publish(u64),
-    Seq(Vec<Node>),
-    All(Vec<Node>),
-    Race(Vec<Node>),
+    Seq(Vec<Self>),
+    All(Vec<Self>),
+    Race(Vec<Self>),
     Map(u64),
     Spawn(u64),
 }

@@ -1,5 +1,8 @@
 //! The rules one by one: `once` steps, changed code, cancellation, waiting, misuse.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::panic, reason = "a test that cannot go on has failed")]
+
 use crate::world::{End, World, answer};
 use polos_protocol::failure::codes;
 use polos_protocol::frame::{Previous, Settled};

@@ -1,6 +1,9 @@
 //! A server for one run and the world around it, in memory and in virtual time: it commits
 //! records, fires timers, runs children, answers people, and counts effects.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
+
 use futures_util::FutureExt as _;
 use polos_protocol::frame::{Append, FromWorker, Previous, Settled, Start};
 use polos_protocol::record::{Answer, ApprovalKind, Open, RunOptions};

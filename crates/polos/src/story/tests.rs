@@ -373,7 +373,7 @@ fn what_a_retry_took_back_is_counted_and_shown_on_request() {
       ✓ ask       person   1.0 s       deploy to production?: rejected by ada: use staging
       · ada ordered a retry from `deploy` 12:00:04Z
       ✓ deploy    step     7 ms        2
-      (1 superseded entry not shown; `--all` shows them)
+      (1 superseded step not shown; `--all` shows them)
     "#);
     let all = told.tell(&Telling { all: true, ..telling(100) });
     assert!(all.contains("retried"), "{all}");

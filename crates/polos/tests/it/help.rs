@@ -5,7 +5,53 @@ use crate::polos::Polos;
 #[test]
 fn help_lists_the_commands() {
     let polos = Polos::new();
-    insta::assert_snapshot!(polos.ok(&["--help"]), @"");
+    insta::assert_snapshot!(polos.ok(&["--help"]), @r#"
+    Run AI agents and workflows that survive crashes, deploys and long waits
+
+    Usage: polos [OPTIONS] <COMMAND>
+
+    Commands:
+      demo         Watch three agents mend a bug in a sandbox, and wait for your word
+      init         Make a small project that runs at once: an agent, a scripted model, a README
+      dev          Run server and worker in one process, and start them again when files change
+      run          Start a run and watch it: it streams, asks for approvals here, and ends with its
+                   output
+      runs         Look at runs, and give them orders
+      approvals    Look at questions that wait for a person, and answer them
+      events       Publish events
+      agents       List agents
+      workflows    List workflows and tools
+      sessions     Look at sessions: conversations over many runs
+      workers      Look at workers, and empty them
+      queues       Look at queues, and set what they allow
+      keys         Make, list and revoke API keys
+      serve        Run a server; workers connect to it
+      worker       Run the native worker: it takes the runs of agents from a server
+      replay       Check a run's journal against the code of this build, without doing anything
+      backup       Copy the database of the data directory, while a server runs or not
+      doctor       Look at this machine: what of the sandbox is there, which server runs, which models
+                   have a key
+      explain      Explain an error's code and the way out
+      completions  Print a script that completes commands in a shell
+      version      Print the version of this program, and of the server if one runs
+
+    Options:
+      -h, --help     Print help
+      -V, --version  Print version
+
+    Global options:
+          --data-dir <DIR>  Use this data directory; by default `.polos` here or in a parent [env:
+                            POLOS_DATA_DIR]
+          --url <URL>       Ask the server at this address [env: POLOS_URL]
+          --token <TOKEN>   Show this key to the server; by default the token in the data directory
+                            [env: POLOS_TOKEN]
+          --json            Print JSON
+
+    Exit status: 0 done, 1 failed, 2 wrong usage, 3 the run failed, was cancelled or is blocked, 130
+    interrupted
+
+    Start with `polos demo`, or with `polos init` and `polos dev`.
+    "#);
 }
 
 #[test]
@@ -27,7 +73,10 @@ fn without_a_server_the_way_out_is_told() {
     let ran = polos.run(&["runs", "list"]);
     assert_eq!((ran.code, ran.out.as_str()), (1, ""));
     let said = ran.err.replace(&*polos.folder().to_string_lossy(), "FOLDER");
-    insta::assert_snapshot!(said, @"");
+    insta::assert_snapshot!(said, @r#"
+    error: no server runs on `FOLDER/.polos` (no_server)
+    hint: start one with `polos dev` (or `polos serve`), or set POLOS_URL and POLOS_TOKEN
+    "#);
 }
 
 #[test]

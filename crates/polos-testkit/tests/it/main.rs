@@ -49,7 +49,6 @@ fn is_found(mutation: &'static str) {
     assert!(found.is_some(), "400 seeds do not notice `{mutation}`");
 }
 
-
 #[test]
 fn an_acknowledgement_before_the_commit_is_found() {
     is_found("acknowledge_before_commit");

@@ -19,8 +19,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let mut command = if process::has_nextest() {
-        // Nextest leaves the examples in the documentation alone.
-        process::run(&mut process::cargo(&["test", "--workspace", "--doc", "--quiet"]))?;
+        // Nextest leaves the examples in the documentation alone: `cargo test --doc` runs them.
         process::cargo(&["nextest", "run", "--workspace"])
     } else {
         process::cargo(&["test", "--workspace", "--no-fail-fast"])

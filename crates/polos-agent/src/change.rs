@@ -198,6 +198,7 @@ async fn apply(
         async move { act(&work, &step, change, expected).await }
     })
     .once()
+    .fenced()
     .verify(move |_| {
         let (work, change) = (found.clone(), of.clone());
         let (before, after) = (before.clone(), after_sha256.clone());

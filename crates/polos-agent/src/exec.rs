@@ -215,6 +215,7 @@ fn step(ctx: &Ctx, name: &str, desk: &Desk, about: String, order: Order) -> Step
         async move { start(&desk, &step, about, order).await }
     })
     .once()
+    .fenced()
     .verify(move |step| {
         let (desk, about) = (found.clone(), of.clone());
         async move { settle(&desk, &step, &about).await }

@@ -11,6 +11,7 @@ mod conversation;
 mod exec;
 mod file;
 mod grants;
+mod history;
 mod judge;
 mod look;
 mod model;

@@ -7,9 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use polos_llm::Message;
 use polos_sdk::worker::{Builder, Worker};
-use polos_sdk::{Ctx, Definition, DefinitionKind};
+use polos_sdk::{Client, Ctx, Definition, DefinitionKind};
 use serde_json::{Value, json};
 
 use crate::agent::{Agent, Invalid, OnError};
@@ -17,6 +16,7 @@ use crate::boxes::Boxes;
 use crate::conversation::Input;
 use crate::file::{FileError, load_dir};
 use crate::grants::Grants;
+use crate::history;
 use crate::models::Models;
 use crate::run;
 use crate::tool::{Tool, Toolset};
@@ -43,6 +43,8 @@ pub struct NativeConfig {
     pub boxes: Boxes,
     /// The file of what people have allowed beyond one run.
     pub grants: PathBuf,
+    /// Reads what was said before in a session; a run in a session fails without it.
+    pub client: Option<Client>,
     pub on_begin: Option<OnBegin>,
 }
 
@@ -102,7 +104,7 @@ pub fn native_worker(config: NativeConfig) -> Result<Builder, SetupError> {
         let toolset = Toolset::of(agent, &config.tools, describe)
             .map_err(|message| SetupError::Tools { agent: agent.id.clone(), message })?;
         let parts = (shop.clone(), Arc::new(agent.clone()), Arc::new(toolset));
-        builder = register(builder, parts, config.on_begin.clone());
+        builder = register(builder, parts, &config);
     }
     Ok(builder)
 }
@@ -110,17 +112,19 @@ pub fn native_worker(config: NativeConfig) -> Result<Builder, SetupError> {
 fn register(
     builder: Builder,
     (shop, agent, toolset): (Arc<Shop>, Arc<Agent>, Arc<Toolset>),
-    on_begin: Option<OnBegin>,
+    config: &NativeConfig,
 ) -> Builder {
     let definition = definition(&agent);
+    let (client, on_begin) = (config.client.clone(), config.on_begin.clone());
     builder.define(definition, move |ctx: Ctx, input: Input| {
         if let Some(on_begin) = &on_begin {
             on_begin(&ctx);
         }
         let work = Work::new(shop.clone(), agent.clone(), toolset.clone(), &ctx);
+        let client = client.clone();
         async move {
             let work = work.map_err(|error| failure("invalid_agent", error.to_string()))?;
-            let history: Vec<Message> = Vec::new();
+            let history = history::of(&ctx, client.as_ref()).await?;
             run::run(ctx, Arc::new(work), history, input).await
         }
     })

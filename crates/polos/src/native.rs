@@ -4,6 +4,7 @@ use crate::exit::Problem;
 use anyhow::Result;
 use polos_agent::{Boxes, BoxesConfig, NativeConfig, native_worker, tend};
 use polos_protocol::Namespace;
+use polos_sdk::client::Client;
 use polos_sdk::worker::{Builder, Error, InMemory, Link, TransportError};
 use polos_server::Handle;
 use std::path::PathBuf;
@@ -19,20 +20,23 @@ pub(crate) struct Native {
     /// The data directory: no box may see it.
     pub(crate) data: PathBuf,
     boxes: Boxes,
+    /// Agents read by it what was said before in a session.
+    client: Client,
 }
 
 impl Native {
     /// A native worker for the agents of a folder.
-    pub(crate) fn new(agents: PathBuf, data: PathBuf) -> Self {
+    pub(crate) fn new(agents: PathBuf, data: PathBuf, client: Client) -> Self {
         let root = data.join(WORKER_DIR).join("boxes");
         let masked = vec![data.clone()];
         let boxes = Boxes::new(BoxesConfig { root, masked, ..BoxesConfig::default() });
-        Self { agents, data, boxes }
+        Self { agents, data, boxes, client }
     }
 
     /// The worker with the agents as their files stand now; it still needs a server.
     pub(crate) fn builder(&self) -> Result<Builder> {
         let config = NativeConfig {
+            client: Some(self.client.clone()),
             agents_dir: Some(self.agents.clone()),
             boxes: self.boxes.clone(),
             grants: self.data.join(WORKER_DIR).join("grants.json"),

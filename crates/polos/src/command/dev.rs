@@ -11,6 +11,7 @@ use crate::{host, log, talk};
 use anyhow::Result;
 use clap::ValueEnum;
 use own::Own;
+use polos_sdk::client::Client;
 use polos_sdk::worker::Handle;
 use polos_server::serve::{LISTEN, Options};
 use polos_server::{Clock, Server};
@@ -52,7 +53,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit> {
     }
     let data = options.data_directory.clone();
     let server = host::start(options).await?;
-    let native = Native::new(project.agents(), data);
+    let client = Client::new(server.url(), server.token())?;
+    let native = Native::new(project.agents(), data, client);
     greet(&server, &project, context)?;
     let handle = server.handle().clone();
     let own = Own::new(&project, server.url(), server.token());

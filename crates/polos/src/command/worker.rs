@@ -32,7 +32,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit> {
         Some(agents) => agents,
         None => Project::find(&std::env::current_dir()?)?.agents(),
     };
-    let native = Native::new(agents, context.data_dir()?);
+    let native = Native::new(agents, context.data_dir()?, context.client()?);
     let mut builder = native.builder()?.server(&server.url).token(&server.token).slots(args.slots);
     if let Some(name) = args.name {
         builder = builder.name(name);

@@ -13,6 +13,7 @@ use anyhow::{Context as _, bail};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use super::content::COMMITS;
+use crate::exit::Problem;
 
 /// Where the box leaves the bundle, beneath the workspace.
 pub(crate) const BUNDLE: &str = ".git/polos.bundle";
@@ -95,12 +96,14 @@ pub(crate) struct Base {
 
 /// Looks at a repository.
 pub(crate) fn inspect(dir: &Path) -> anyhow::Result<Base> {
-    let top = git(dir, ["rev-parse", "--show-toplevel"]).with_context(|| {
-        format!("`{}` is no git repository\nhint: name the folder that holds `.git`", dir.display())
+    let top = git(dir, ["rev-parse", "--show-toplevel"]).map_err(|error| {
+        let message = format!("`{}` cannot be used as a git repository: {error}", dir.display());
+        Problem::usage(message, "name the folder that holds `.git`")
     })?;
     let top = PathBuf::from(top);
-    let commit = git(&top, ["rev-parse", "--verify", "HEAD^{commit}"])
-        .context("the repository has no commit yet\nhint: commit something first")?;
+    let commit = git(&top, ["rev-parse", "--verify", "HEAD^{commit}"]).map_err(|_| {
+        Problem::usage("the repository has no commit yet", "commit something first")
+    })?;
     let dirty = !git(&top, ["status", "--porcelain", "--untracked-files=no"])?.is_empty();
     Ok(Base { top, commit, dirty })
 }

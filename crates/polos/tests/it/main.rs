@@ -2,6 +2,8 @@
 //! its own for each test.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of these tests end the test")]
 
+mod agent;
+mod demo;
 mod dev;
 mod errors;
 mod help;

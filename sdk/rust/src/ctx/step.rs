@@ -330,6 +330,14 @@ impl<T: Serialize + DeserializeOwned + 'static> Step<T> {
         self
     }
 
+    /// Says that the receiver acts at most once per idempotency key, however late a request comes.
+    /// A step in doubt is then verified at once; otherwise only when its worker's lease and the
+    /// step's time limit have ended, since until then the effect may still be on its way.
+    pub fn fenced(mut self) -> Self {
+        self.spec.is_fenced = true;
+        self
+    }
+
     /// How often a failed attempt is made again.
     pub fn retry(mut self, retry: Retry) -> Self {
         self.spec.retry = retry;

@@ -31,10 +31,13 @@ impl Machine {
     }
 
     /// A doubt from an earlier assignment: it may still be acting until its lease and the step's
-    /// time limit have ended, unless its process is known to be gone.
+    /// time limit have ended, unless its process is known to be gone, or the receiver keeps late
+    /// comers out by itself.
     pub(crate) fn doubt_recorded(&mut self, id: RequestId, intent: Intent, now: Millis) {
+        let spec = self.requests.get(&id).and_then(Request::spec);
+        let is_fenced = spec.is_some_and(|spec| spec.is_fenced);
         let at = match self.start.previous {
-            Some(previous) if !previous.dead => {
+            Some(previous) if !previous.dead && !is_fenced => {
                 previous.lease_end_ms.saturating_add(intent.timeout_ms)
             }
             _ => now,

@@ -90,6 +90,9 @@ pub struct StepSpec {
     pub on_mismatch: FingerprintPolicy,
     /// True if a step in doubt can be settled by asking the world.
     pub has_verify: bool,
+    /// True if the receiver acts at most once per idempotency key, however late a request comes: a
+    /// doubt then need not outwait whoever may still be acting.
+    pub is_fenced: bool,
     /// What a person sees when asked to settle the step.
     pub args: Option<Value>,
 }
@@ -104,6 +107,7 @@ impl Default for StepSpec {
             fingerprint: None,
             on_mismatch: FingerprintPolicy::Block,
             has_verify: false,
+            is_fenced: false,
             args: None,
         }
     }

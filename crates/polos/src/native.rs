@@ -56,6 +56,11 @@ impl Native {
     pub(crate) async fn tend(&self) {
         tend(self.boxes.clone()).await;
     }
+
+    /// Stops the boxes that nobody uses at this moment; their workspaces stay.
+    pub(crate) async fn end(&self) {
+        self.boxes.stop_all().await;
+    }
 }
 
 /// The way to a server of this process: frames as text, as on the socket.

@@ -69,6 +69,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit> {
         () = host::asked_to_end() => talk::say("ending; runs go on at the next start"),
     }
     stop.send(()).ok();
+    native.end().await;
     serving.await??;
     Ok(Exit::Done)
 }

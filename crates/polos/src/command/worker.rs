@@ -46,5 +46,6 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit> {
         }
         () = native.tend() => {}
     }
+    native.end().await;
     Ok(Exit::Done)
 }

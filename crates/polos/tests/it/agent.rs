@@ -56,7 +56,8 @@ fn workspace(polos: &Polos, run: &str) -> PathBuf {
     polos.data_dir().join(format!("worker/boxes/box-{run}/workspace"))
 }
 
-const SANDBOX: &str = "tools = [\"sandbox\", \"ask_user\"]\n";
+/// Boxes outlive a killed worker by their grace; a test need not leave them for ten minutes.
+const SANDBOX: &str = "tools = [\"sandbox\", \"ask_user\"]\n[sandbox.local]\ngrace = 20\n";
 
 #[test]
 fn a_rejected_command_does_not_run_and_the_model_hears_why() {
@@ -128,7 +129,8 @@ text = "done"
 
 #[test]
 fn a_command_survives_the_death_of_the_process_and_runs_once() {
-    let fields = "tools = [\"exec\"]\n[sandbox.exec]\nsecurity = \"full\"\n";
+    let fields = "tools = [\"exec\"]\n[sandbox.exec]\nsecurity = \"full\"\n\
+                  [sandbox.local]\ngrace = 20\n";
     let replies = r#"
 [[reply]]
 tools = [{ name = "exec", input = { command = "echo begun >> log; sleep 3; echo ended >> log; cat log" } }]

@@ -70,7 +70,14 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit> {
             worker::run(&place).await?;
             Ok(Exit::Done)
         }
-        None => Box::pin(director::direct(args, &place, context)).await,
+        None => {
+            let ended = Box::pin(director::direct(args, &place, context)).await;
+            if ended.is_err() {
+                // Nothing was begun if the folder is still empty; otherwise this does nothing.
+                std::fs::remove_dir(place.root()).ok();
+            }
+            ended
+        }
     }
 }
 

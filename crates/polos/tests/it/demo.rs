@@ -78,9 +78,12 @@ fn what_cannot_be_mended_is_said_before_anything_starts() {
     let polos = Polos::new();
     let issue = polos.folder().join("issue.md");
     std::fs::write(&issue, "x").unwrap();
-    let args = ["demo", "--repo", "/", "--issue", issue.to_str().unwrap()];
+    let dir = polos.folder().join("left");
+    let mut args = vec!["demo", "--repo", "/", "--issue", issue.to_str().unwrap()];
+    args.extend(["--dir", dir.to_str().unwrap()]);
     let ran = polos.run(&args);
     assert_eq!(ran.code, 2, "{ran:#?}");
+    assert!(!dir.exists(), "nothing is left behind");
     assert!(ran.err.contains("cannot be used as a git repository"), "{}", ran.err);
     let ran = polos.run(&["demo", "--answer", "perhaps"]);
     assert!(ran.err.contains("say `approve` or `reject:FEEDBACK`"), "{}", ran.err);

@@ -202,9 +202,9 @@ impl Machine {
             let once = request.is_once();
             self.stop_effect(&stage);
             if once {
-                self.doubt(id, now, now);
+                self.doubt(id, 0, now);
             } else {
-                self.back_off(id, now);
+                self.back_off(id, 0);
             }
         }
     }

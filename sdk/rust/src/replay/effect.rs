@@ -133,7 +133,7 @@ impl Machine {
     /// Begins an effect, unless the lease has ended unheard: then it begins after re-attachment.
     pub(crate) fn begin(&mut self, id: RequestId, kind: EffectKind, now: Millis) {
         if !self.wire.may_start {
-            self.back_off(id, now);
+            self.back_off(id, 0);
             return;
         }
         let effect = EffectId(self.next_effect);

@@ -3,4 +3,5 @@
 mod order;
 mod program;
 mod rules;
+mod server;
 mod world;

@@ -62,7 +62,7 @@ impl Machine {
         if let Some(settled) = self.settled_by_verb(&request.key) {
             self.follow_verb(id, settled, now);
         } else if request.spec().is_some_and(|spec| spec.has_verify) {
-            self.begin(id, EffectKind::Verify, now);
+            self.begin(id, EffectKind::Verify);
         } else {
             self.ask_person(id);
         }

@@ -72,7 +72,7 @@ impl Machine {
         } else if request.is_once() {
             self.submit_intent(id);
         } else {
-            self.begin(id, EffectKind::Attempt, now);
+            self.begin(id, EffectKind::Attempt);
         }
     }
 
@@ -126,12 +126,12 @@ impl Machine {
         if due > now {
             self.back_off(id, due);
         } else {
-            self.begin(id, EffectKind::Attempt, now);
+            self.begin(id, EffectKind::Attempt);
         }
     }
 
     /// Begins an effect, unless the lease has ended unheard: then it begins after re-attachment.
-    pub(crate) fn begin(&mut self, id: RequestId, kind: EffectKind, now: Millis) {
+    pub(crate) fn begin(&mut self, id: RequestId, kind: EffectKind) {
         if !self.wire.may_start {
             self.back_off(id, 0);
             return;
@@ -298,19 +298,19 @@ impl Machine {
             let (at, id) = (*at, *id);
             self.timed.pop_first();
             match self.requests.get(&id).map(|request| request.stage.clone()) {
-                Some(Stage::Backoff(due)) if due == at => self.resume_backoff(id, now),
+                Some(Stage::Backoff(due)) if due == at => self.resume_backoff(id),
                 Some(Stage::Doubt(due)) if due == at => self.settle_doubt(id, now),
                 _ => {}
             }
         }
     }
 
-    fn resume_backoff(&mut self, id: RequestId, now: Millis) {
+    fn resume_backoff(&mut self, id: RequestId) {
         let Some(request) = self.requests.get(&id) else { return };
         if request.is_once() && !request.intended {
             self.submit_intent(id);
         } else {
-            self.begin(id, EffectKind::Attempt, now);
+            self.begin(id, EffectKind::Attempt);
         }
     }
 

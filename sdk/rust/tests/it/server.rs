@@ -1,5 +1,9 @@
 //! A worker against a server in memory that the test plays itself, frame by frame.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::panic, reason = "a test that cannot go on has failed")]
+
 use futures_util::{SinkExt as _, StreamExt as _};
 use polos_protocol::frame::{
     Blob, Empty, FromServer, FromWorker, Hello, Kept, Recorded, RunRef, Start, Stored, Welcome,

@@ -144,7 +144,7 @@ impl<T: DeserializeOwned> Call<T> {
             fingerprint: self.fingerprint,
             on_mismatch: self.on_mismatch,
         };
-        let mut prepared = Prepared::new(self.name, Wanted::Ready(Box::new(What::Open(spec))));
+        let mut prepared = Prepared::new(self.name, Wanted::Ready(What::Open(Box::new(spec))));
         prepared.was = self.was;
         prepared.direct = direct;
         Ok(prepared)
@@ -207,7 +207,7 @@ impl<T> Future for Spawn<T> {
         leaf.poll_opened(context).map(|(id, key)| {
             let mut core = self.shared.core();
             if let Some(failure) = core.machine.taken_if_cancelled(id) {
-                return Err(Error::Cancelled(Box::new(failure)));
+                return Err(Error::Cancelled(failure));
             }
             drop(core);
             let run = RunId::derived(self.parent.bytes(), key.as_str());

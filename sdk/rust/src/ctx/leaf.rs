@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 /// What is asked for, as far as it is known before the first poll.
 #[derive(Debug)]
 pub(crate) enum Wanted {
-    Ready(Box<What>),
+    Ready(What),
     /// A timer that runs from the first poll.
     Sleep(u64),
     Event(OpenEvent, Option<u64>),
@@ -28,7 +28,7 @@ impl Wanted {
     fn resolve(self, now: Millis) -> What {
         let after = |wait: Option<u64>| wait.map(|ms| now.saturating_add(ms));
         let open = match self {
-            Self::Ready(what) => return *what,
+            Self::Ready(what) => return what,
             Self::Sleep(ms) => Open::Timer { at: now.saturating_add(ms) },
             Self::Event(event, wait) => {
                 Open::Event(OpenEvent { deadline_ms: after(wait).or(event.deadline_ms), ..event })
@@ -38,12 +38,12 @@ impl Wanted {
                 Open::Approval(OpenApproval { deadline_ms, ..*question })
             }
         };
-        What::Open(OpenSpec {
+        What::Open(Box::new(OpenSpec {
             open,
             handle: false,
             fingerprint: None,
             on_mismatch: crate::replay::FingerprintPolicy::Block,
-        })
+        }))
     }
 }
 
@@ -183,10 +183,8 @@ impl<T: DeserializeOwned> Future for Pending<T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.leaf).poll(context).map(|(key, outcome)| match outcome {
             Outcome::Value(value) => json::from_value(&key, &value),
-            Outcome::Failed(failure) => {
-                Err(Error::Failed { failure: Box::new(failure), step: Some(key) })
-            }
-            Outcome::Cancelled(failure) => Err(Error::Cancelled(Box::new(failure))),
+            Outcome::Failed(failure) => Err(Error::Failed { failure, step: Some(key) }),
+            Outcome::Cancelled(failure) => Err(Error::Cancelled(failure)),
         })
     }
 }

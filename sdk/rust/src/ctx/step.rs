@@ -378,8 +378,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Step<T> {
     }
 
     pub(crate) fn into_pending(self, direct: bool) -> Pending<T> {
-        let mut prepared =
-            Prepared::new(self.name, Wanted::Ready(Box::new(What::Step(Arc::new(self.spec)))));
+        let mut prepared = Prepared::new(self.name, Wanted::Ready(What::Step(Arc::new(self.spec))));
         prepared.was = self.was;
         prepared.direct = direct;
         prepared.effect = Some(Arc::new(self.closures));

@@ -85,7 +85,7 @@ impl Ctx {
     /// Pauses until a time, in milliseconds since the epoch by the server's clock.
     pub fn sleep_until(&self, at: Millis) -> Sleep {
         let open = polos_protocol::record::Open::Timer { at };
-        let wanted = Wanted::Ready(Box::new(What::Open(crate::replay::OpenSpec {
+        let wanted = Wanted::Ready(What::Open(Box::new(crate::replay::OpenSpec {
             open,
             handle: false,
             fingerprint: None,
@@ -217,7 +217,8 @@ impl Publish {
     pub(crate) fn into_unit(self, direct: bool) -> Unit {
         let (shared, name, detail) = (self.ctx.shared, self.name, self.detail);
         Unit(self.payload.map_err(Error::from).map(|payload| {
-            let wanted = Wanted::Ready(Box::new(What::Emit { detail, payload }));
+            let wanted =
+                Wanted::Ready(What::Emit { detail: Box::new(detail), payload: Box::new(payload) });
             let mut prepared = Prepared::new(name, wanted);
             prepared.direct = direct;
             Pending::new(shared, prepared)

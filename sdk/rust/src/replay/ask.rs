@@ -39,7 +39,7 @@ impl Machine {
             waker: None,
         };
         if let Some(failure) = self.refuse_after_cancel(ask.scope) {
-            request.outcome = Some(Outcome::Cancelled(failure));
+            request.outcome = Some(Outcome::Cancelled(Box::new(failure)));
             request.stage = Stage::Done;
             self.scopes.release(request.scope, &request.name);
         } else {
@@ -61,7 +61,7 @@ impl Machine {
     }
 
     /// Takes back a handle whose opening was cut short by a cancellation.
-    pub fn taken_if_cancelled(&mut self, id: RequestId) -> Option<Failure> {
+    pub fn taken_if_cancelled(&mut self, id: RequestId) -> Option<Box<Failure>> {
         let request = self.requests.get(&id)?;
         if request.opened {
             return None;

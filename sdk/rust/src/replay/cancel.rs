@@ -23,10 +23,10 @@ impl Machine {
         if self.cancel.is_some() {
             return false;
         }
-        let failure = item
-            .error
-            .clone()
-            .unwrap_or_else(|| Failure::new("cancelled", "the run was cancelled"));
+        let failure = match &item.error {
+            Some(failure) => (**failure).clone(),
+            None => Failure::new("cancelled", "the run was cancelled"),
+        };
         let deadline_ms = now.max(item.at).saturating_add(self.settings.cleanup_ms);
         self.cancel = Some(Cancel { failure: failure.clone(), deadline_ms });
         let open: Vec<RequestId> = self
@@ -52,7 +52,7 @@ impl Machine {
             self.submit_lost(&request);
         }
         self.scopes.release(request.scope, &request.name);
-        request.outcome = Some(Outcome::Cancelled(failure.clone()));
+        request.outcome = Some(Outcome::Cancelled(Box::new(failure.clone())));
         request.stage = Stage::Done;
         request.wake();
         self.requests.insert(id, request);

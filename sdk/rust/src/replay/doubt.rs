@@ -109,7 +109,7 @@ impl Machine {
         let attempts = request.spec().map_or(1, |spec| spec.retry.attempts);
         match cause {
             Some(failure) if request.attempt >= attempts || failure.terminal => {
-                self.submit_step(id, None, Some(failure), None, Some("verify".to_owned()));
+                self.submit_step(id, None, Some(*failure), None, Some("verify".to_owned()));
             }
             Some(failure) => {
                 let wait = request.spec().map_or(0, |spec| spec.retry.initial_ms);
@@ -154,7 +154,7 @@ impl Machine {
     pub(crate) fn settled_by_person(&mut self, id: RequestId, item: &Item, now: Millis) {
         let answer = item.value.as_ref().and_then(|value| value.parse::<Answer>().ok());
         let Some(answer) = answer else {
-            self.block_in_doubt(id, item.error.clone());
+            self.block_in_doubt(id, item.error.as_deref().cloned());
             return;
         };
         if !answer.approved {

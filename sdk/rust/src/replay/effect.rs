@@ -53,7 +53,7 @@ impl Machine {
                 if let Ok(mut record) = record.with_detail(&detail) {
                     record.requested_ms = Some(request.requested_ms);
                     self.mark_sent(id);
-                    self.submit_valued(record, Some(id), payload);
+                    self.submit_valued(record, Some(id), *payload);
                 }
             }
         }
@@ -185,7 +185,7 @@ impl Machine {
     fn attempt_failed(&mut self, id: RequestId, fault: Fault, report: &EffectReport, now: Millis) {
         let Some(request) = self.requests.get_mut(&id) else { return };
         if request.is_once() && !fault.not_done {
-            request.cause = Some(fault.failure);
+            request.cause = Some(Box::new(fault.failure));
             self.doubt(id, now, now);
             return;
         }

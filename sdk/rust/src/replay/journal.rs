@@ -2,10 +2,11 @@
 //! handed to the code.
 
 use crate::replay::RequestId;
+use crate::replay::hash::{Map, Set};
 use crate::replay::request::open_name;
 use polos_protocol::record::{ApprovalKind, AttemptDetail, IntentDetail, Marker, Open, StepDetail};
 use polos_protocol::{Failure, Kind, Millis, Record, StepKey, Value};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
 /// What the journal holds under one key, until its outcome has been handed to the code.
@@ -114,7 +115,7 @@ pub(crate) struct Item {
     pub(crate) kind: Kind,
     pub(crate) key: StepKey,
     pub(crate) value: Option<Value>,
-    pub(crate) error: Option<Failure>,
+    pub(crate) error: Option<Box<Failure>>,
     pub(crate) inserted: bool,
     /// The request it answers, where the machine knows it already.
     pub(crate) request: Option<RequestId>,
@@ -123,7 +124,7 @@ pub(crate) struct Item {
 /// All that the machine knows of the journal.
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
-    pub(crate) slots: HashMap<StepKey, Slot>,
+    pub(crate) slots: Map<StepKey, Slot>,
     /// Recorded requests that the code has not made yet, by their first record.
     pub(crate) unasked: BTreeMap<u64, StepKey>,
     /// What has not had its turn, in order.
@@ -133,9 +134,9 @@ pub(crate) struct Journal {
     /// Held outcomes that have been asked for since.
     pub(crate) ready: BTreeSet<u64>,
     /// Keys whose lost race is recorded.
-    pub(crate) lost: HashSet<StepKey>,
+    pub(crate) lost: Set<StepKey>,
     /// Keys of `patched` markers.
-    pub(crate) patched: HashSet<StepKey>,
+    pub(crate) patched: Set<StepKey>,
     /// Names that were declared removed, and orphans already warned of.
     pub(crate) noted: HashSet<String>,
 }
@@ -177,7 +178,7 @@ impl Journal {
             kind: record.record.kind,
             key: record.record.key,
             value: record.record.value,
-            error: record.record.error,
+            error: record.record.error.map(Box::new),
             inserted,
             request: None,
         });

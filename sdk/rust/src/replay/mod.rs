@@ -14,6 +14,7 @@ mod doubt;
 mod effect;
 mod ending;
 mod hand;
+mod hash;
 mod journal;
 mod machine;
 mod markers;

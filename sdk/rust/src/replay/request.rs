@@ -38,13 +38,13 @@ pub enum What {
     /// An effect to be carried out and recorded.
     Step(Arc<StepSpec>),
     /// Something to wait for.
-    Open(OpenSpec),
+    Open(Box<OpenSpec>),
     /// An event to be published.
     Emit {
         /// Where to.
-        detail: EmitDetail,
+        detail: Box<EmitDetail>,
         /// What it carries.
-        payload: Value,
+        payload: Box<Value>,
     },
 }
 
@@ -119,9 +119,9 @@ pub enum Outcome {
     /// It has a value.
     Value(Value),
     /// It failed.
-    Failed(Failure),
+    Failed(Box<Failure>),
     /// The run is being cancelled.
-    Cancelled(Failure),
+    Cancelled(Box<Failure>),
 }
 
 /// An effect to begin now.
@@ -239,7 +239,7 @@ pub(crate) struct Request {
     /// Failed attempts that have no record of their own.
     pub(crate) unjournaled: VecDeque<AttemptDetail>,
     /// What made a `once` step doubtful in this process.
-    pub(crate) cause: Option<Failure>,
+    pub(crate) cause: Option<Box<Failure>>,
     /// The intent of a `once` step is durable.
     pub(crate) intended: bool,
     /// How many settle questions were opened.
@@ -290,11 +290,11 @@ impl Request {
     }
 
     pub(crate) fn is_child(&self) -> bool {
-        matches!(&self.what, What::Open(OpenSpec { open: Open::Child(_), .. }))
+        matches!(&self.what, What::Open(spec) if matches!(spec.open, Open::Child(_)))
     }
 
     pub(crate) fn is_handle(&self) -> bool {
-        matches!(&self.what, What::Open(OpenSpec { handle: true, .. }))
+        matches!(&self.what, What::Open(spec) if spec.handle)
     }
 
     /// True if the effect of a `once` step may have happened.

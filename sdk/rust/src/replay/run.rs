@@ -5,6 +5,7 @@
 
 use crate::ctx::{Ctx, StepEffect, Token};
 use crate::error::Error;
+use crate::replay::hash::Map;
 use crate::replay::request::{Begin, EffectId, EffectReport, RequestId};
 use crate::replay::{Machine, Output, ScopeId, Settings};
 use crate::stream::Streams;
@@ -13,7 +14,6 @@ use futures_util::future::BoxFuture;
 use futures_util::task::AtomicWaker;
 use polos_protocol::frame::{Append, Blob, FromWorker, Kept, RunRecords, RunRef, Start};
 use polos_protocol::{Failure, Millis, RunId, StepKey, Value};
-use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -117,7 +117,7 @@ pub(crate) struct Shared {
 
 pub(crate) struct Core {
     pub(crate) machine: Machine,
-    pub(crate) effects: HashMap<RequestId, Arc<dyn StepEffect>>,
+    pub(crate) effects: Map<RequestId, Arc<dyn StepEffect>>,
     /// The scope of the code that is being polled.
     pub(crate) scope: ScopeId,
     /// The thread that polls the body, while it does.
@@ -218,7 +218,7 @@ impl Run {
     ) -> Self {
         let core = Core {
             machine: Machine::new(start, settings),
-            effects: HashMap::new(),
+            effects: Map::default(),
             scope: ScopeId::ROOT,
             polling: None,
             losing: 0,

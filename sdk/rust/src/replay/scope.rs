@@ -1,8 +1,8 @@
 //! Scopes: the branches of the code, each with counters of its own.
 
 use crate::replay::derive;
+use crate::replay::hash::Map;
 use polos_protocol::StepKey;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A scope of one run, in this process.
@@ -32,7 +32,7 @@ pub(crate) struct Scope {
     pub(crate) parent: Option<ScopeId>,
     /// True inside a cleanup: cancellation is not raised here.
     pub(crate) shielded: bool,
-    names: HashMap<Arc<str>, Name>,
+    names: Map<Arc<str>, Name>,
     uuids: u64,
     randoms: u64,
 }
@@ -46,20 +46,20 @@ struct Name {
 /// All scopes of a run that still have code in them.
 #[derive(Debug)]
 pub(crate) struct Scopes {
-    scopes: HashMap<ScopeId, Scope>,
+    scopes: Map<ScopeId, Scope>,
     next: u32,
 }
 
 impl Scope {
     fn new(key: StepKey, kind: ScopeKind, parent: Option<ScopeId>, shielded: bool) -> Self {
-        Self { key, kind, parent, shielded, names: HashMap::new(), uuids: 0, randoms: 0 }
+        Self { key, kind, parent, shielded, names: Map::default(), uuids: 0, randoms: 0 }
     }
 }
 
 impl Scopes {
     pub(crate) fn new() -> Self {
         let root = Scope::new(StepKey::run(), ScopeKind::Sequence, None, false);
-        Self { scopes: HashMap::from([(ScopeId::ROOT, root)]), next: 1 }
+        Self { scopes: Map::from_iter([(ScopeId::ROOT, root)]), next: 1 }
     }
 
     /// A scope under `parent`: its name is counted like a step's.

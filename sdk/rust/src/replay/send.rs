@@ -153,7 +153,7 @@ impl Machine {
                     at,
                     kind: record.kind,
                     value: local.or(record.value),
-                    error: record.error,
+                    error: record.error.map(Box::new),
                     key: record.key,
                     inserted,
                     request,

@@ -4,6 +4,7 @@ use super::lock::Lock;
 use super::{meta, schema};
 use crate::error::OpenError;
 use polos_protocol::Millis;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::io;
 use std::path::Path;
@@ -114,6 +115,8 @@ pub(super) fn reader(path: &Path, options: &Options) -> rusqlite::Result<Connect
 fn tune(connection: &Connection, options: &Options, cache_kib: u32) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_millis(u64::from(options.busy_ms)))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    // Plans do not hang on the values bound; otherwise each new value compiles the statement anew.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
     connection.pragma_update(None, "mmap_size", i64::from(options.mmap_mib) << 20)?;
     connection.pragma_update(None, "temp_store", "memory")?;

@@ -27,6 +27,8 @@ use tokio::time::Instant;
 const JOURNAL_PAGE_BYTES: usize = 1 << 20;
 /// The longest that a caller may wait for a result.
 const WAIT_MAX_MS: u64 = 60_000;
+/// The longest that a long-poll lets changes gather.
+const BREATH_MAX: Duration = Duration::from_millis(50);
 
 /// The parameters of a filter, named as in [`RunFilter`].
 const FILTER: &[Parameter] = &[
@@ -235,7 +237,8 @@ async fn result(
         return Err(invalid(WAIT.name, format!("it must be at most {WAIT_MAX_MS}")));
     }
     let through = query.one(THROUGH.name)?.unwrap_or(false);
-    let until = Instant::now() + Duration::from_millis(wait_ms);
+    let begin = Instant::now();
+    let until = begin + Duration::from_millis(wait_ms);
     let mut listener = app.handle.changes().listen(&caller.namespace, id);
     loop {
         let namespace = caller.namespace.clone();
@@ -250,11 +253,25 @@ async fn result(
         if done || Instant::now() >= until {
             return Ok(Json(result));
         }
+        let changed = async {
+            listener.changed().await;
+            if let Some(breath) = breath(begin.elapsed()) {
+                tokio::time::sleep(breath).await;
+            }
+        };
         tokio::select! {
-            () = listener.changed() => {}
+            () = changed => {}
             () = tokio::time::sleep_until(until) => {}
             () = app.stopping.cancelled() => return Ok(Json(result)),
             () = caller.revoked.cancelled() => return Ok(Json(result)),
         }
     }
+}
+
+/// How long a long-poll lets changes gather before it reads again: every step is one, and a read for
+/// each would cost more than the step. A hundredth of what was waited so far is not felt; a timer
+/// cannot do less than a millisecond.
+fn breath(waited: Duration) -> Option<Duration> {
+    let breath = (waited / 100).min(BREATH_MAX);
+    (breath >= Duration::from_millis(1)).then_some(breath)
 }

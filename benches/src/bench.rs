@@ -4,6 +4,7 @@ use crate::clock::now_ns;
 use crate::process::Process;
 use anyhow::{Context as _, Result, bail};
 use polos_sdk::Client;
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -60,6 +61,7 @@ impl Bench {
         command.arg(if self.is_polos { "serve" } else { "server" });
         command.args(["--listen", &self.address.to_string(), "--data-dir"]).arg(self.data());
         command.env("POLOS_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(File::create(self.directory.path().join("server.log"))?);
         let start = now_ns();
         let mut process = Process::start(&mut command)?;
         self.answered(&mut process)?;
@@ -77,7 +79,8 @@ impl Bench {
         let begin = Instant::now();
         while !self.answers() {
             if let Some(status) = process.child().try_wait()? {
-                bail!("the server ended at once: {status}");
+                let said = std::fs::read_to_string(self.directory.path().join("server.log"))?;
+                bail!("the server ended at once: {status}: {said}");
             }
             if begin.elapsed() > LIMIT {
                 bail!("the server did not answer within {LIMIT:?}");

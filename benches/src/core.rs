@@ -75,7 +75,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let mut figures = Vec::new();
     let wanted = |name: &str| args.only.as_ref().is_none_or(|word| name.contains(word.as_str()));
     for (name, measure) in ALL.iter().filter(|(name, _)| wanted(name)) {
-        progress(name);
+        progress(&format!("measuring {name} …"));
         figures.extend(measure(&place).with_context(|| format!("measuring {name}"))?);
     }
     let server = place.polos.as_deref().unwrap_or(Path::new("polos-bench server"));
@@ -120,9 +120,10 @@ fn print(report: &Report, json: bool) -> Result<()> {
     Ok(())
 }
 
+/// Says where it stands; the times are the ones that `perf record --clockid monotonic` gives.
 #[expect(clippy::print_stderr, reason = "talk goes to stderr")]
-fn progress(name: &str) {
-    eprintln!("measuring {name} …");
+fn progress(line: &str) {
+    eprintln!("{line}");
 }
 
 /// A small runtime for the client's side of a measurement.

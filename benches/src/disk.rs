@@ -9,6 +9,8 @@ use std::path::Path;
 
 const WRITES: usize = 300;
 const BYTES: usize = 4096;
+const LARGE_WRITES: usize = 32;
+const LARGE_BYTES: usize = 4 << 20;
 
 /// How long an append and its fsync take, in milliseconds.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -17,8 +19,21 @@ pub(crate) struct Fsync {
     pub(crate) p99_ms: f64,
 }
 
-/// Measures in a directory; the file is gone afterwards.
+impl Fsync {
+    /// The percentiles of measured times.
+    pub(crate) fn of(mut taken: Vec<u64>) -> Self {
+        taken.sort_unstable();
+        Self { p50_ms: millis(percentile(&taken, 50)), p99_ms: millis(percentile(&taken, 99)) }
+    }
+}
+
+/// Measures in a directory.
 pub(crate) fn fsync(directory: &Path) -> Result<Fsync> {
+    fsyncs(directory).map(Fsync::of)
+}
+
+/// How long each of some appends took, in nanoseconds; the file is gone afterwards.
+pub(crate) fn fsyncs(directory: &Path) -> Result<Vec<u64>> {
     let path = directory.join("fsync-probe");
     let mut file =
         File::create(&path).with_context(|| format!("cannot write `{}`", path.display()))?;
@@ -31,8 +46,23 @@ pub(crate) fn fsync(directory: &Path) -> Result<Fsync> {
         taken.push(now_ns() - start);
     }
     std::fs::remove_file(path)?;
-    taken.sort_unstable();
-    Ok(Fsync { p50_ms: millis(percentile(&taken, 50)), p99_ms: millis(percentile(&taken, 99)) })
+    Ok(taken)
+}
+
+/// How fast large writes become durable, in megabytes a second.
+#[expect(clippy::cast_precision_loss, reason = "a few megabytes")]
+pub(crate) fn megabytes_per_second(directory: &Path) -> Result<f64> {
+    let path = directory.join("write-probe");
+    let mut file = File::create(&path)?;
+    let block = vec![7_u8; LARGE_BYTES];
+    let start = now_ns();
+    for _ in 0..LARGE_WRITES {
+        file.write_all(&block)?;
+        file.sync_data()?;
+    }
+    let seconds = (now_ns() - start) as f64 / 1e9;
+    std::fs::remove_file(path)?;
+    Ok((LARGE_WRITES * LARGE_BYTES) as f64 / 1e6 / seconds)
 }
 
 /// A percentile of sorted values.

@@ -43,6 +43,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         let worker = Worker::builder()
             .server(args.server)
             .token(args.token)
+            .build_id("bench")
             .slots(args.slots)
             .workflow("sequence", sequence)
             .workflow("steps", move |ctx, work| steps(ctx, work, ended.clone(), args.report))

@@ -37,7 +37,7 @@ pub(super) fn measure(place: &Place) -> Result<Vec<Figure>> {
     let memory = full.process.memory()?;
     let start_ms = millis(full.start_ns);
     full.process.stop()?;
-    let more = memory.anonymous_mb - empty.anonymous_mb;
+    let more = (memory.anonymous_mb - empty.anonymous_mb).max(0.0);
     Ok(vec![
         Figure::new("memory for 100000 parked runs", more, "MB more").at_most(50.0).detail(
             format!(

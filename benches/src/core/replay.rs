@@ -30,7 +30,9 @@ pub(super) fn measure(place: &Place) -> Result<Vec<Figure>> {
         let begin = now_ns();
         let event = PublishRequest { topic: TOPIC.to_owned(), ..PublishRequest::default() };
         runtime.block_on(server.client.publish(&event))?;
-        taken.push(fresh.said("first")? - begin);
+        let end = fresh.said("first")?;
+        super::progress(&format!("replay from {begin} to {end} ns"));
+        taken.push(end - begin);
         fresh.process.stop()?;
     }
     taken.sort_unstable();

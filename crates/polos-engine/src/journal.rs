@@ -213,6 +213,12 @@ impl Journal {
         self.superseded.contains(seq)
     }
 
+    /// True if a cancellation stands behind this place.
+    pub(crate) fn is_cancelled_after(&self, seq: u64) -> bool {
+        let behind = self.marks.iter().rev().take_while(|line| line.seq > seq);
+        behind.filter(|line| line.kind == Kind::Cancel).count() > 0
+    }
+
     /// The place of the first standing record under a key.
     pub(crate) fn first_seq(&self, key: &StepKey) -> Option<u64> {
         self.standing().find(|line| line.key == *key).map(|line| line.seq)

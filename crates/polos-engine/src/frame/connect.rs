@@ -5,11 +5,11 @@ use crate::input::ConnectionId;
 use crate::live::Phase;
 use crate::output::Output;
 use crate::worker::Worker;
-use polos_protocol::frame::{Fatal, FromServer, Hello, Kept, Previous, VERSIONS, Welcome};
+use polos_protocol::frame::{Fatal, FromServer, Held, Hello, Kept, Previous, VERSIONS, Welcome};
 use polos_protocol::{Definition, Kind, Millis, Namespace, RunId, WorkerId, limits};
 use polos_store::Change;
 use polos_store::row::QueueRow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Engine {
     pub(crate) fn connect(
@@ -140,31 +140,71 @@ impl Engine {
     fn reconcile(&mut self, id: WorkerId, hello: &Hello) -> Vec<Kept> {
         let given: Vec<RunId> =
             self.workers.get(&id).map(|w| w.runs.iter().copied().collect()).unwrap_or_default();
+        let held: BTreeMap<RunId, &Held> = hello.held.iter().map(|held| (held.run, held)).collect();
         let mut kept = Vec::new();
         for run in given {
-            let held = hello.held.iter().find(|held| held.run == run);
-            let Some(live) = self.runs.get_mut(&run) else { continue };
-            let (assignment, seq, n) =
-                (live.run.status.assignment, live.journal.seq, live.journal.n);
-            match held {
+            let Some(live) = self.runs.get(&run) else { continue };
+            let (assignment, seq) = (live.run.status.assignment, live.journal.seq);
+            match held.get(&run) {
                 Some(held) if held.assignment == assignment && held.seq <= seq => {
-                    // What came for a run that waits for its slot stays back until it has it.
-                    let resuming = live.held.as_ref().is_some_and(|h| h.phase == Phase::Resuming);
-                    let seq = if resuming { held.seq } else { seq };
-                    if let Some(holding) = live.held.as_mut() {
-                        holding.sent_seq = Some(held.seq);
-                        holding.kept_back.clear();
-                    }
-                    kept.push(Kept { run, assignment, seq, n });
-                    if held.seq < seq {
-                        self.page_due(run, assignment);
-                    }
-                    self.keep_watch(run);
+                    kept.push(self.keep(held));
                 }
                 _ => self.give_back(run, Previous { dead: true, lease_end_ms: self.now }),
             }
         }
         kept
+    }
+
+    /// A run stays with its worker. What came for one that waits for its slot stays back until it
+    /// has it.
+    fn keep(&mut self, held: &Held) -> Kept {
+        let (run, assignment) = (held.run, held.assignment);
+        if let Some(holding) = self.runs.get_mut(&run).and_then(|live| live.held.as_mut()) {
+            holding.sent_seq = Some(held.seq);
+            holding.kept_back.clear();
+        }
+        self.account_for(held);
+        self.keep_watch(run);
+        let Some(live) = self.runs.get(&run) else {
+            return Kept { run, assignment, seq: held.seq, n: 0 };
+        };
+        let resuming = live.held.as_ref().is_some_and(|h| h.phase == Phase::Resuming);
+        let seq = if resuming { held.seq } else { live.journal.seq };
+        let kept = Kept { run, assignment, seq, n: live.journal.n };
+        if held.seq < seq {
+            self.page_due(run, assignment);
+        }
+        kept
+    }
+
+    /// Gives a held run the slots that it has by what its worker says: a server that has just
+    /// started does not know which runs wait in memory, and took all of them for working.
+    fn account_for(&mut self, held: &Held) {
+        let now = self.now;
+        let wait = held.wait.as_ref().filter(|wait| {
+            // A backoff keeps its slots: it ends in the worker's memory.
+            wait.is_within_limits() && wait.until_min().is_none()
+        });
+        let Some(live) = self.runs.get_mut(&held.run) else { return };
+        let Some(holding) = live.held.as_ref() else { return };
+        if holding.phase == Phase::Resuming {
+            return;
+        }
+        let Some(wait) = wait else {
+            if !holding.in_slot {
+                self.enter_slot_regardless(held.run);
+            }
+            return;
+        };
+        // A cancellation that it has not seen wakes it like an outcome.
+        let is_true = live.is_true(wait, now) || live.journal.is_cancelled_after(held.seq);
+        if let Some(holding) = live.held.as_mut() {
+            holding.phase = Phase::Hot { wait: wait.clone() };
+        }
+        self.leave_slot(held.run);
+        if is_true {
+            self.go_on(held.run);
+        }
     }
 
     fn welcome(&self, namespace: &Namespace, kept: Vec<Kept>) -> Welcome {

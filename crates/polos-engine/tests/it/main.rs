@@ -7,4 +7,5 @@ mod operators;
 mod ownership;
 mod queues;
 mod rig;
+mod slots;
 mod waits;

@@ -45,7 +45,7 @@ fn a_worker_that_comes_back_in_its_grace_keeps_its_runs_without_replay() {
     rig.input(Input::Disconnect { connection: ConnectionId(1) });
     rig.pass(500);
     let mut again = hello(1, 2);
-    again.held = vec![Held { run, assignment: 1, seq: hands.seq }];
+    again.held = vec![Held { run, assignment: 1, seq: hands.seq, wait: None }];
     rig.connect(9, again);
     let frames = rig.frames(9);
     let [FromServer::Welcome(welcome)] = &frames[..] else { panic!("{frames:?}") };
@@ -99,7 +99,7 @@ fn a_server_that_restarts_leaves_runs_with_their_workers() {
     rig.step(1, &mut hands, "b");
     rig.restart();
     let mut again = hello(1, 2);
-    again.held = vec![Held { run, assignment: 1, seq: known }];
+    again.held = vec![Held { run, assignment: 1, seq: known, wait: None }];
     rig.connect(5, again);
     let mut hands = Hands { run, assignment: 1, seq: known, n: 2 };
     let news = rig.learn(5, &mut hands);

@@ -117,6 +117,10 @@ pub struct Held {
     pub assignment: u64,
     /// Up to where the worker has the journal, without a gap.
     pub seq: u64,
+    /// What it waits for, if nothing of it runs here and nothing will before the server sends it
+    /// something: then it takes no slot. Absent, it counts as working.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Wait>,
 }
 
 /// A run and the assignment under which the worker has it: the fence on every frame.

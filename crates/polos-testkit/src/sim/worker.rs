@@ -90,7 +90,12 @@ impl Process {
         let held = self
             .runs
             .values()
-            .map(|run| Held { run: run.id(), assignment: run.run_ref().assignment, seq: run.seq() })
+            .map(|run| Held {
+                run: run.id(),
+                assignment: run.run_ref().assignment,
+                seq: run.seq(),
+                wait: run.waits_for(),
+            })
             .collect();
         let definition = Definition { name: NAME.into(), ..Definition::default() };
         FromWorker::Hello(Hello {

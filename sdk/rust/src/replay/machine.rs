@@ -256,7 +256,7 @@ impl Machine {
     /// The connection stands: `kept` says what the server has of this run.
     pub fn attached(&mut self, kept: &Kept, now: Millis) {
         self.wire.attach(kept);
-        self.waiting = None;
+        self.say_wait_again();
         self.refetch();
         if !self.is_loaded() {
             self.ask_more();
@@ -268,9 +268,15 @@ impl Machine {
     /// The connection is gone. Effects go on; nothing is sent until [`Self::attached`].
     pub fn detached(&mut self) {
         self.wire.detach();
-        self.waiting = None;
+        self.say_wait_again();
         self.out
             .retain(|output| matches!(output, Output::Begin(_) | Output::Stop(_) | Output::Forget));
+    }
+
+    fn say_wait_again(&mut self) {
+        if let Some(waiting) = self.waiting.as_mut() {
+            waiting.say_again();
+        }
     }
 
     /// The server wants its runs back: what waits is parked at once, the rest after its effects.

@@ -7,17 +7,30 @@ use polos_protocol::frame::{FromWorker, ParkRequest, RunRef, WaitRequest};
 use polos_protocol::{Millis, Wait};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the server has been told.
+/// What the run waits for, and what the server has been told of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Waiting {
     wait: Wait,
     park_ms: Millis,
-    parked: bool,
+    said: Said,
+}
+
+/// How much of it was said on the present connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Nothing,
+    Wait,
+    Park,
 }
 
 impl Waiting {
     pub(crate) fn park_at(&self) -> Option<Millis> {
-        (!self.parked).then_some(self.park_ms)
+        (self.said == Said::Wait).then_some(self.park_ms)
+    }
+
+    /// The connection is gone, or another stands: what was said on it may be lost.
+    pub(crate) fn say_again(&mut self) {
+        self.said = Said::Nothing;
     }
 }
 
@@ -28,7 +41,8 @@ impl Machine {
             self.give_back();
             return;
         }
-        if self.waiting.is_some() || !self.is_quiet(now) || !self.admit_orphans() {
+        let told = self.waiting.as_ref().is_some_and(|waiting| waiting.said != Said::Nothing);
+        if told || !self.is_quiet(now) || !self.admit_orphans() {
             return;
         }
         // A warning about an orphan may have gone out just now.
@@ -40,8 +54,16 @@ impl Machine {
         let (seq, n) = (self.have, self.wire.n());
         self.frame(FromWorker::Wait(WaitRequest { run, assignment, seq, n, wait: wait.clone() }));
         let hot_ms = if self.draining { 0 } else { self.settings.hot_ms };
-        self.waiting = Some(Waiting { wait, park_ms: now.saturating_add(hot_ms), parked: false });
+        let park_ms = now.saturating_add(hot_ms);
+        self.waiting = Some(Waiting { wait, park_ms, said: Said::Wait });
         self.park_when_cold(now);
+    }
+
+    /// What the run waits for, if nothing runs here and nothing will before the server sends
+    /// something. What `hello` says of it, so that no slot is counted for it.
+    pub fn waits_for(&self) -> Option<&Wait> {
+        let waiting = self.waiting.as_ref().filter(|_| self.is_running())?;
+        Some(&waiting.wait)
     }
 
     fn is_quiet(&self, now: Millis) -> bool {
@@ -69,10 +91,10 @@ impl Machine {
 
     pub(crate) fn park_when_cold(&mut self, now: Millis) {
         let Some(waiting) = &mut self.waiting else { return };
-        if waiting.parked || waiting.park_ms > now {
+        if waiting.said != Said::Wait || waiting.park_ms > now {
             return;
         }
-        waiting.parked = true;
+        waiting.said = Said::Park;
         let wait = waiting.wait.clone();
         let RunRef { run, assignment } = self.run_ref();
         let (seq, n) = (self.have, self.wire.n());

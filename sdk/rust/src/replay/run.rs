@@ -13,7 +13,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::task::AtomicWaker;
 use polos_protocol::frame::{Append, Blob, FromWorker, Kept, RunRecords, RunRef, Start};
-use polos_protocol::{Failure, Millis, RunId, StepKey, Value};
+use polos_protocol::{Failure, Millis, RunId, StepKey, Value, Wait};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -250,6 +250,12 @@ impl Run {
     /// Up to where the journal is known.
     pub fn seq(&self) -> u64 {
         self.shared.core().machine.seq()
+    }
+
+    /// What the run waits for, if nothing runs here and nothing will before the server sends
+    /// something.
+    pub fn waits_for(&self) -> Option<Wait> {
+        self.shared.core().machine.waits_for().cloned()
     }
 
     /// True once it can be dropped.

@@ -3,8 +3,9 @@
 
 use crate::worker::Error;
 use crate::worker::clock::Clock;
+use crate::worker::held::Held;
 use crate::worker::outbox::Outbox;
-use crate::worker::runs::{Event, Held};
+use crate::worker::runs::Event;
 use crate::worker::transport::{FrameSink, FrameStream, Link, Transport, TransportError};
 use futures_util::{SinkExt as _, StreamExt as _};
 use polos_protocol::frame::{Empty, FromServer, FromWorker, Hello, Welcome};
@@ -165,6 +166,9 @@ impl Connection {
                     return format!("{}: {}", fatal.code, fatal.message);
                 }
                 Ok(frame) => {
+                    if let FromServer::Append(append) = &frame {
+                        self.held.appended(append.run, append.assignment);
+                    }
                     if self.events.send(Event::Frame(Box::new(frame))).is_err() {
                         return "the worker has stopped".to_owned();
                     }

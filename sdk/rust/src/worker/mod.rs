@@ -4,6 +4,7 @@
 
 mod clock;
 mod connection;
+mod held;
 mod host;
 mod outbox;
 mod runs;
@@ -21,9 +22,10 @@ use crate::json;
 use crate::replay::Workflow;
 use connection::Connection;
 use futures_util::future::BoxFuture;
+use held::Held;
 use polos_protocol::frame::{Hello, VERSIONS};
 use polos_protocol::{Definition, DefinitionKind, Kind, QueueConfig, Value, WorkerId, limits};
-use runs::{Event, Held, Registered, Runs, Shared};
+use runs::{Event, Registered, Runs, Shared};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;

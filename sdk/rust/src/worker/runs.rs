@@ -3,14 +3,15 @@
 use crate::replay::{Input, Run, Settings, Workflow};
 use crate::worker::Error;
 use crate::worker::clock::Clock;
+use crate::worker::held::Held;
 use crate::worker::outbox::Outbox;
 use crate::worker::task::{Note, RunTask};
+use polos_protocol::frame::Kept;
 use polos_protocol::frame::{Empty, FromServer, FromWorker, RunRef, Start, Welcome};
-use polos_protocol::frame::{Held as HeldRun, Kept};
 use polos_protocol::{Definition, RunId};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
 
 /// What the runs are told, by the connection and by themselves.
@@ -25,25 +26,6 @@ pub(crate) enum Event {
     Ended(RunRef),
     /// The user wants the worker to stop.
     Drain,
-}
-
-/// The runs in memory and how far each knows its journal: what hello says.
-#[derive(Debug, Default)]
-pub(crate) struct Held(Mutex<HashMap<RunId, (u64, Arc<AtomicU64>)>>);
-
-impl Held {
-    fn runs(&self) -> MutexGuard<'_, HashMap<RunId, (u64, Arc<AtomicU64>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn list(&self) -> Vec<HeldRun> {
-        let held = |(run, (assignment, seq)): (&RunId, &(u64, Arc<AtomicU64>))| HeldRun {
-            run: *run,
-            assignment: *assignment,
-            seq: seq.load(Ordering::Acquire),
-        };
-        self.runs().iter().map(held).collect()
-    }
 }
 
 /// What all runs of a worker share.
@@ -193,8 +175,7 @@ impl Runs {
         if let Some(limit) = registered.definition.step_timeout_ms {
             settings.step_timeout_ms = limit;
         }
-        let seq = Arc::new(AtomicU64::new(0));
-        self.held.runs().insert(run.run, (run.assignment, seq.clone()));
+        let standing = self.held.insert(run);
         let (notes, inbox) = mpsc::unbounded_channel();
         self.tasks.insert(run.run, (run.assignment, notes.clone()));
         let shared = self.shared.clone();
@@ -203,14 +184,14 @@ impl Runs {
             let now = shared.clock.now();
             let streams = shared.outbox.clone();
             let code = Run::new(start, registered.workflow, settings, streams, now);
-            RunTask::new(code, shared, connection, seq, notes).serve(inbox).await;
+            RunTask::new(code, shared, connection, standing, notes).serve(inbox).await;
         });
     }
 
     fn ended(&mut self, ended: RunRef) {
         if self.tasks.get(&ended.run).is_some_and(|(current, _)| *current == ended.assignment) {
             self.tasks.remove(&ended.run);
-            self.held.runs().remove(&ended.run);
+            self.held.remove(ended.run);
         }
     }
 

@@ -4,13 +4,13 @@ use crate::ctx::Token;
 use crate::replay::{
     BeginEffect, EffectId, EffectOutcome, EffectReport, Fault, Input, Run, RunOutput,
 };
+use crate::worker::held::Standing;
 use crate::worker::runs::{Event, Shared};
 use futures_util::FutureExt as _;
 use polos_protocol::frame::{FromWorker, Kept, RunRef};
 use polos_protocol::{Millis, RunId};
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -34,7 +34,11 @@ pub(crate) struct RunTask {
     shared: Arc<Shared>,
     reference: RunRef,
     connection: u64,
-    seq: Arc<AtomicU64>,
+    standing: Arc<Standing>,
+    /// How many `append` frames it has taken in.
+    appended: u64,
+    /// True if its standing says that it waits.
+    waits: bool,
     notes: mpsc::UnboundedSender<Note>,
     effects: HashMap<EffectId, (AbortHandle, Token)>,
     timer: Option<(Millis, Pin<Box<Sleep>>)>,
@@ -46,7 +50,7 @@ impl RunTask {
         run: Run,
         shared: Arc<Shared>,
         connection: u64,
-        seq: Arc<AtomicU64>,
+        standing: Arc<Standing>,
         notes: mpsc::UnboundedSender<Note>,
     ) -> Self {
         let reference = run.run_ref();
@@ -55,7 +59,9 @@ impl RunTask {
             shared,
             reference,
             connection,
-            seq,
+            standing,
+            appended: 0,
+            waits: false,
             notes,
             effects: HashMap::new(),
             timer: None,
@@ -66,7 +72,7 @@ impl RunTask {
     pub(crate) async fn serve(mut self, mut inbox: mpsc::UnboundedReceiver<Note>) {
         loop {
             self.carry_out();
-            self.seq.store(self.run.seq(), Ordering::Release);
+            self.leave_standing();
             if self.run.is_gone() {
                 break;
             }
@@ -81,6 +87,16 @@ impl RunTask {
         }
         self.stop_all();
         let _ = self.shared.events.send(Event::Ended(self.reference));
+    }
+
+    /// Writes down what `hello` is to say of the run.
+    fn leave_standing(&mut self) {
+        self.standing.leave(self.run.seq());
+        let wait = self.run.waits_for();
+        let waits = wait.is_some();
+        if std::mem::replace(&mut self.waits, waits) || waits {
+            self.standing.leave_waiting(self.appended, wait);
+        }
     }
 
     fn poll_next(
@@ -126,7 +142,10 @@ impl RunTask {
                 self.run.note(Input::Attached(kept), now);
             }
             Note::Input(Input::LeaseLost) => self.lose_lease(),
-            Note::Input(input) => self.run.note(input, now),
+            Note::Input(input) => {
+                self.appended += u64::from(matches!(input, Input::Append(_)));
+                self.run.note(input, now);
+            }
         }
     }
 

@@ -30,6 +30,9 @@ pub struct Options {
     pub listen: String,
     /// Where `token` and `server.json` are written.
     pub data_directory: PathBuf,
+    /// True to write the address into the data directory, for others to attach to. A server that
+    /// is gone in a moment keeps it to itself.
+    pub announces: bool,
     /// Names under which the server is reached, besides loopback names.
     pub hosts: Vec<String>,
     /// How long ended runs are kept.
@@ -48,6 +51,7 @@ impl Options {
         Self {
             listen: LISTEN.to_owned(),
             data_directory: data_directory.into(),
+            announces: true,
             hosts: Vec::new(),
             keep: KEEP,
             clock: Clock::real(),
@@ -103,12 +107,12 @@ pub struct Server {
     driver: JoinHandle<Result<(), driver::Error>>,
     listener: JoinHandle<()>,
     retention: JoinHandle<()>,
-    announced: Announced,
+    announced: Option<Announced>,
 }
 
 /// Starts a server on a store. It answers when this returns.
 pub async fn serve(options: Options, store: Arc<dyn Store>) -> Result<Server, Error> {
-    let Options { listen, data_directory, hosts, keep, clock, engine, schema } = options;
+    let Options { listen, data_directory, announces, hosts, keep, clock, engine, schema } = options;
     let address = address::parse(&listen).ok_or(Error::Address(listen))?;
     let token = auth::local_token(&data_directory)?;
     let keys = Keys::default();
@@ -129,8 +133,11 @@ pub async fn serve(options: Options, store: Arc<dyn Store>) -> Result<Server, Er
         stopping: stopping.clone(),
     });
     let url = address::url(address);
-    let announced = address::announce(&data_directory, &url, &version)
-        .map_err(|cause| Error::Announce { directory: data_directory, cause })?;
+    let announce = || {
+        address::announce(&data_directory, &url, &version)
+            .map_err(|cause| Error::Announce { directory: data_directory.clone(), cause })
+    };
+    let announced = announces.then(announce).transpose()?;
     Ok(Server {
         driver: tokio::spawn(service.run()),
         listener: tokio::spawn(listener::serve(socket, rest::router(app), stopping.clone())),

@@ -42,7 +42,11 @@ pub(crate) fn main() -> ExitCode {
         Err(cause) => return report(&cause.into(), is_json).code(),
     };
     let context = Context::new(cli.globals);
-    let ended = runtime.block_on(Box::pin(cli.command.run(&context)));
+    let ended = runtime.block_on(Box::pin(async {
+        let ended = cli.command.run(&context).await;
+        context.close().await;
+        ended
+    }));
     runtime.shutdown_background();
     match ended {
         Ok(exit) => exit.code(),

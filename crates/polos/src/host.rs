@@ -8,22 +8,48 @@ use polos_store::OpenError;
 use polos_store::sqlite::{self, BackupError, Progress};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a command that has the directory for a moment is waited for.
+const PASSING_MAX: Duration = Duration::from_secs(10);
+/// Between two attempts.
+const AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// Opens the store and starts the server; it answers when this returns.
 pub(crate) async fn start(options: Options) -> Result<Server> {
-    let directory = options.data_directory.clone();
-    let store = tokio::task::spawn_blocking(move || open(&directory)).await??;
+    let announces = options.announces;
+    let store = open(&options.data_directory).await?;
     let server = serve(options, Arc::clone(&store) as Arc<dyn polos_store::Store>).await;
     let server = server.map_err(|error| split(&error.to_string()))?;
-    store.announce(server.url())?;
+    if announces {
+        store.announce(server.url())?;
+    }
     Ok(server)
 }
 
 /// Opens the store of a data directory, with errors that tell the way out.
-pub(crate) fn open(directory: &Path) -> Result<Arc<sqlite::Store>> {
-    sqlite::Store::open(directory, sqlite::Options::default())
-        .map(Arc::new)
-        .map_err(|error| problem(&error))
+async fn open(directory: &Path) -> Result<Arc<sqlite::Store>> {
+    let began = Instant::now();
+    loop {
+        let wanted = directory.to_owned();
+        let open = move || sqlite::Store::open(&wanted, sqlite::Options::default());
+        match tokio::task::spawn_blocking(open).await? {
+            Ok(store) => return Ok(Arc::new(store)),
+            Err(OpenError::Locked { .. })
+                if began.elapsed() < PASSING_MAX && is_passing(directory) =>
+            {
+                tokio::time::sleep(AGAIN_AFTER).await;
+            }
+            Err(error) => return Err(problem(&error)),
+        }
+    }
+}
+
+/// True if whoever has the directory tells no address: it is a command that is gone in a moment, a
+/// server that has just started, or somebody who only looked.
+fn is_passing(directory: &Path) -> bool {
+    let holder = sqlite::holder(directory).ok().flatten();
+    holder.is_none_or(|holder| holder.address.is_none())
 }
 
 fn problem(error: &OpenError) -> anyhow::Error {

@@ -1,16 +1,22 @@
-//! The native worker of this process: the agents of a folder, with boxes under the data directory.
+//! The native worker of this process: the agents of a folder, or of one file besides, with boxes
+//! under the data directory.
 
 use crate::exit::Problem;
+use crate::talk;
 use anyhow::Result;
-use polos_agent::{Boxes, BoxesConfig, NativeConfig, native_worker, tend};
+use polos_agent::{Agent, Boxes, BoxesConfig, NativeConfig, native_worker, tend};
 use polos_protocol::Namespace;
 use polos_sdk::client::Client;
-use polos_sdk::worker::{Builder, Error, InMemory, Link, TransportError};
+use polos_sdk::worker::{self, Builder, Error, InMemory, Link, TransportError};
 use polos_server::Handle;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::task::JoinHandle;
 
 /// Where the worker keeps what is its own, within the data directory.
 const WORKER_DIR: &str = "worker";
+/// How long a worker that is to end may take for the steps that run.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// What a native worker is made of.
 #[derive(Debug, Clone)]
@@ -20,6 +26,8 @@ pub(crate) struct Native {
     /// The data directory: no box may see it.
     pub(crate) data: PathBuf,
     boxes: Boxes,
+    /// An agent from a file that lies elsewhere.
+    besides: Option<Agent>,
     /// Agents read by it what was said before in a session.
     client: Client,
 }
@@ -30,7 +38,18 @@ impl Native {
         let root = data.join(WORKER_DIR).join("boxes");
         let masked = vec![data.clone()];
         let boxes = Boxes::new(BoxesConfig { root, masked, ..BoxesConfig::default() });
-        Self { agents, data, boxes, client }
+        Self { agents, data, boxes, besides: None, client }
+    }
+
+    /// Takes the agent of a file besides; gives its name.
+    pub(crate) fn add(&mut self, file: &Path) -> Result<String> {
+        let agent = polos_agent::load_file(file).map_err(|error| problem("agent_file", &error))?;
+        let name = agent.id.clone();
+        // A file of the folder is read with the folder.
+        let is_listed = std::fs::canonicalize(file)
+            .is_ok_and(|file| file.parent() == self.agents.canonicalize().ok().as_deref());
+        self.besides = (!is_listed).then_some(agent);
+        Ok(name)
     }
 
     /// The worker with the agents as their files stand now; it still needs a server.
@@ -38,6 +57,7 @@ impl Native {
         let config = NativeConfig {
             client: Some(self.client.clone()),
             agents_dir: Some(self.agents.clone()),
+            agents: self.besides.clone().into_iter().collect(),
             boxes: self.boxes.clone(),
             grants: self.data.join(WORKER_DIR).join("grants.json"),
             ..NativeConfig::default()
@@ -48,8 +68,24 @@ impl Native {
     /// How many agent files there are.
     pub(crate) fn count(&self) -> Result<usize> {
         polos_agent::load_dir(&self.agents)
-            .map(|agents| agents.len())
+            .map(|agents| agents.len() + usize::from(self.besides.is_some()))
             .map_err(|error| problem("agent_file", &error))
+    }
+
+    /// Starts the worker, on a server of this process; nothing if there are no agents.
+    pub(crate) fn start(&self, server: &Handle) -> Result<Option<Running>> {
+        if self.count()? == 0 {
+            return Ok(None);
+        }
+        let builder = self.builder()?.transport(in_memory(server.clone())).name("native");
+        let worker = builder.build().map_err(|error| worker_problem(&error))?;
+        let handle = worker.handle();
+        let task = tokio::spawn(async move {
+            if let Err(error) = worker.run().await {
+                talk::say(&format!("the native worker has ended: {error}"));
+            }
+        });
+        Ok(Some(Running { handle, task }))
     }
 
     /// Looks after the boxes for as long as it is polled.
@@ -60,6 +96,31 @@ impl Native {
     /// Stops the boxes that nobody uses at this moment; their workspaces stay.
     pub(crate) async fn end(&self) {
         self.boxes.stop_all().await;
+    }
+}
+
+/// A native worker that runs in this process.
+#[derive(Debug)]
+pub(crate) struct Running {
+    handle: worker::Handle,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    /// Ready once the server knows it.
+    pub(crate) async fn connected(&self) {
+        self.handle.connected().await;
+    }
+
+    /// Lets it end in good order: it takes no runs, and gives back those that it has.
+    pub(crate) fn drain(&self) {
+        self.handle.drain();
+    }
+
+    /// Drains it, and waits for the end.
+    pub(crate) async fn end(self) {
+        self.drain();
+        tokio::time::timeout(DRAIN_MAX, self.task).await.ok();
     }
 }
 

@@ -1,22 +1,18 @@
 //! `polos dev`: server, native worker and the user's own worker, started again when files change.
 
-mod own;
-
 use crate::changed::Changed;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::native::{self, Native};
+use crate::native::{Native, Running};
+use crate::own::Own;
 use crate::project::Project;
 use crate::{host, log, talk};
 use anyhow::Result;
 use clap::ValueEnum;
-use own::Own;
 use polos_sdk::client::Client;
-use polos_sdk::worker::Handle;
 use polos_server::serve::{LISTEN, Options};
 use polos_server::{Clock, Server};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 /// Run server and worker in one process, and start them again when files change
 ///
@@ -57,16 +53,18 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit> {
     let native = Native::new(project.agents(), data, client);
     greet(&server, &project, context)?;
     let handle = server.handle().clone();
-    let own = Own::new(&project, server.url(), server.token());
+    let own = Own::new(&project, server.url(), server.token()).map(Own::start);
     let (stop, stopped) = oneshot::channel();
     let serving = tokio::spawn(server.run(async {
         stopped.await.ok();
     }));
-    let watching = watch(&native, handle, own);
     tokio::select! {
-        () = watching => {}
+        () = watch(&native, handle) => {}
         () = native.tend() => {}
         () = host::asked_to_end() => talk::say("ending; runs go on at the next start"),
+    }
+    if let Some(own) = own {
+        own.end().await;
     }
     stop.send(()).ok();
     native.end().await;
@@ -85,41 +83,19 @@ fn greet(server: &Server, project: &Project, context: &Context) -> Result<()> {
     Ok(())
 }
 
-/// Keeps both workers running, each started again when its files change.
-async fn watch(native: &Native, handle: polos_server::Handle, own: Option<Own>) {
-    let agents = async {
-        let mut files = Changed::new(vec![native.agents.clone()]);
-        let mut running = begin(native, &handle);
-        loop {
-            files.wait().await;
-            let next = begin(native, &handle);
-            // The old one goes once the new one is there; a broken file leaves it in place.
-            if next.is_some()
-                && let Some(old) = std::mem::replace(&mut running, next)
-            {
-                old.drain();
-            }
+/// Keeps the native worker running, started again when the agents' files change.
+async fn watch(native: &Native, handle: polos_server::Handle) {
+    let mut files = Changed::new(vec![native.agents.clone()]);
+    let mut running = begin(native, &handle);
+    loop {
+        files.wait().await;
+        let next = begin(native, &handle);
+        // The old one goes once the new one is there; a broken file leaves it in place.
+        if next.is_some()
+            && let Some(old) = std::mem::replace(&mut running, next)
+        {
+            old.drain();
         }
-    };
-    let own = async {
-        match own {
-            Some(own) => own.keep().await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::join!(agents, own);
-}
-
-/// A running worker of this process.
-struct Running {
-    handle: Handle,
-    /// Ends with the worker.
-    _task: JoinHandle<()>,
-}
-
-impl Running {
-    fn drain(&self) {
-        self.handle.drain();
     }
 }
 
@@ -135,23 +111,14 @@ fn begin(native: &Native, server: &polos_server::Handle) -> Option<Running> {
 }
 
 fn start(native: &Native, server: &polos_server::Handle) -> Result<Option<Running>> {
-    let count = native.count()?;
-    if count == 0 {
-        talk::say(&format!("no agents under {}", native.agents.display()));
-        return Ok(None);
+    let running = native.start(server)?;
+    let place = native.agents.display();
+    match &running {
+        Some(_) => talk::say(&format!(
+            "{} from {place}",
+            crate::show::amount::counted(native.count()? as u64, "agent")
+        )),
+        None => talk::say(&format!("no agents under {place}")),
     }
-    let builder = native.builder()?.transport(native::in_memory(server.clone())).name("native");
-    let worker = builder.build().map_err(|error| native::worker_problem(&error))?;
-    let handle = worker.handle();
-    let task = tokio::spawn(async move {
-        if let Err(error) = worker.run().await {
-            talk::say(&format!("the native worker has ended: {error}"));
-        }
-    });
-    talk::say(&format!(
-        "{} from {}",
-        crate::show::amount::counted(count as u64, "agent"),
-        native.agents.display()
-    ));
-    Ok(Some(Running { handle, _task: task }))
+    Ok(running)
 }

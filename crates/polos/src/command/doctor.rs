@@ -79,7 +79,10 @@ fn data_directory(context: &Context) -> Result<Finding> {
 
 async fn server(context: &Context) -> Finding {
     let what = "server".to_owned();
-    let found = async { anyhow::Ok((context.server()?.url, context.client()?.version().await?)) };
+    let found = async {
+        let url = context.server().await?.url;
+        anyhow::Ok((url, context.running_client().await?.version().await?))
+    };
     match found.await {
         Ok((url, version)) => Finding {
             what,
@@ -91,7 +94,11 @@ async fn server(context: &Context) -> Finding {
             what,
             good: false,
             detail: error.to_string(),
-            mend: Some("start one with `polos dev` or `polos serve`".to_owned()),
+            mend: Some(
+                "none is needed to begin: `polos run` is one while it runs; `polos dev` and \
+                 `polos serve` stay"
+                    .to_owned(),
+            ),
         },
     }
 }

@@ -35,7 +35,7 @@ impl Command {
         let Self::Publish(args) = self;
         let payload = input::json_if(args.payload.as_deref())?.unwrap_or_default();
         let request = PublishRequest { topic: args.topic, payload, run: args.run, key: args.key };
-        let response = context.client()?.publish(&request).await?;
+        let response = context.client().await?.publish(&request).await?;
         if context.is_json() {
             talk::json(&response)?;
         } else {

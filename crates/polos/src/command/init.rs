@@ -64,6 +64,6 @@ fn tell_next(folder: &Path) {
     if folder != Path::new(".") {
         talk::say(&format!("  cd {}", folder.display()));
     }
-    talk::say("  polos dev                     # server and worker, in this terminal");
-    talk::say("  polos run greeter \"hello\"     # in another");
+    talk::say("  polos run greeter \"hello\"     # needs nothing else");
+    talk::say("  polos dev                     # a server that stays, and reloads when you save");
 }

@@ -39,7 +39,7 @@ pub(crate) struct Create {
 
 impl Command {
     pub(crate) async fn run(self, context: &Context) -> Result<Exit> {
-        let client = context.client()?;
+        let client = context.client_of_any_store().await?;
         match self {
             Self::Create(args) => {
                 let request =

@@ -44,7 +44,7 @@ pub(crate) struct Set {
 
 impl Command {
     pub(crate) async fn run(self, context: &Context) -> Result<Exit> {
-        let client = context.client()?;
+        let client = context.client_of_any_store().await?;
         let statuses = match self {
             Self::List => client.queues().await?.items,
             Self::Set(set) => {

@@ -3,22 +3,27 @@
 mod talk_with;
 
 use crate::context::Context;
+use crate::crew::Wanted;
 use crate::exit::{Exit, Problem};
-use crate::show::moment;
+use crate::show::{amount, json, moment};
 use crate::watch::{self, Ended, Manner};
 use crate::{input, prompt, talk};
 use anyhow::Result;
 use polos_protocol::record::RunOptions;
-use polos_protocol::rest::{StartRequest, StartResponse};
+use polos_protocol::rest::{RunFilter, StartRequest};
 use polos_protocol::run::RunResult;
 use polos_protocol::{DefinitionKind, Json, RunId, SessionId, State};
-use polos_sdk::client::Client;
-use std::path::Path;
+use polos_sdk::client::{Client, RunsQuery};
+use std::path::{Path, PathBuf};
 
 /// Start a run and watch it: it streams, asks for approvals here, and ends with its output
 ///
 /// An agent is asked with a prompt; without one, a conversation begins at the terminal. A workflow
 /// takes `--input`. Ctrl-C stops the watching, not the run.
+///
+/// No server needs to run: without one, this process is the server, with the agents of `agents/` and
+/// the worker of `polos.toml`, until the run rests. What is recorded stays: `polos runs tail RUN`
+/// goes on with it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// A workflow, agent or tool, by name; or an agent's file
@@ -87,38 +92,56 @@ impl How {
     }
 }
 
-pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit> {
-    let client = context.client()?;
-    let kind = kind_of(&client, &args.name).await?;
-    let wants_talk = kind == Some(DefinitionKind::Agent)
-        && args.prompt.is_none()
-        && args.input.is_none()
-        && !args.detach;
+pub(crate) async fn run(mut args: Args, context: &Context) -> Result<Exit> {
+    if args.detach {
+        return detached(&args, context).await;
+    }
+    let file = is_file(&args.name).then(|| PathBuf::from(&args.name));
+    let wanted = file.as_deref().map_or(Wanted::All, Wanted::With);
+    let client = context.client_with_crew(wanted).await?;
+    let kind = match context.embedded().and_then(|embedded| embedded.crew.as_ref()) {
+        Some(crew) => {
+            if let Some(named) = &crew.named {
+                args.name.clone_from(named);
+            }
+            Some(crew.brings(&client, &args.name).await?)
+        }
+        None => kind_of(&client, &args.name).await?,
+    };
+    let wants_talk =
+        kind == Some(DefinitionKind::Agent) && args.prompt.is_none() && args.input.is_none();
     if wants_talk && prompt::is_possible() {
         return Box::pin(talk_with::run(&args, context, &client)).await;
     }
-    let request = StartRequest {
-        workflow: args.name.clone(),
-        input: input_of(&args)?,
-        key: args.key.clone(),
-        options: args.how.to_rest(),
-        must_exist: kind.is_none(),
-    };
-    let started = client.start_run(&request).await?;
-    if args.detach {
-        return detached(context, &started);
-    }
+    let started = client.start_run(&args.request(kind.is_none())?).await?;
     talk::say(&format!(
         "{} {}",
         started.id,
         if started.existing { "was started before" } else { "started" }
     ));
+    tell_where(context, &client).await?;
     watched(&args, context, &client, started.id).await
 }
 
-/// What the name is, as far as a connected worker says so.
+impl Args {
+    fn request(&self, must_exist: bool) -> Result<StartRequest> {
+        Ok(StartRequest {
+            workflow: self.name.clone(),
+            input: input_of(self)?,
+            key: self.key.clone(),
+            options: self.how.to_rest(),
+            must_exist,
+        })
+    }
+}
+
+fn is_file(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|e| e == "toml" || e == "json")
+}
+
+/// What the name is, as far as a worker of the server that runs says so.
 async fn kind_of(client: &Client, name: &str) -> Result<Option<DefinitionKind>> {
-    if Path::new(name).extension().is_some_and(|e| e == "toml" || e == "json") {
+    if is_file(name) {
         return Err(Problem::usage(
             format!("`{name}` is a file, and a server runs here already"),
             "put it under `agents/` of the project that `polos dev` runs, and use the agent's name",
@@ -126,6 +149,23 @@ async fn kind_of(client: &Client, name: &str) -> Result<Option<DefinitionKind>> 
     }
     let definitions = client.definitions(None).await?.items;
     Ok(definitions.iter().find(|d| d.definition.name == name).map(|d| d.definition.kind))
+}
+
+/// Where this process is the server: how to reach it, and which runs go on here besides.
+async fn tell_where(context: &Context, client: &Client) -> Result<()> {
+    let Some(embedded) = context.embedded() else { return Ok(()) };
+    talk::say(&format!("no server runs here, so this process is one, at {}", embedded.server.url));
+    let filter = RunFilter {
+        state: vec![State::Queued, State::Running],
+        roots_only: true,
+        ..RunFilter::default()
+    };
+    let others = client.runs(&RunsQuery { filter, ..RunsQuery::default() }).await?.items.len();
+    if others > 1 {
+        let others = amount::counted(others as u64 - 1, "run");
+        talk::say(&format!("{others} from before may go on as well: polos runs list"));
+    }
+    Ok(())
 }
 
 fn input_of(args: &Args) -> Result<Json> {
@@ -136,11 +176,21 @@ fn input_of(args: &Args) -> Result<Json> {
     }
 }
 
-fn detached(context: &Context, started: &StartResponse) -> Result<Exit> {
+/// Starts the run and does not wait. Where no server runs, it waits for one.
+async fn detached(args: &Args, context: &Context) -> Result<Exit> {
+    let client = context.client_of_any_store().await?;
+    let is_alone = context.embedded().is_some();
+    let kind = if is_alone { None } else { kind_of(&client, &args.name).await? };
+    let started = client.start_run(&args.request(kind.is_none() && !is_alone)?).await?;
     if context.is_json() {
-        talk::json(started)?;
+        talk::json(&started)?;
+        return Ok(Exit::Done);
+    }
+    talk::line(&started.id.to_string())?;
+    if is_alone {
+        talk::say("it waits: no server runs here");
+        talk::say(&format!("run it with `polos runs tail {}`, or with `polos dev`", started.id));
     } else {
-        talk::line(&started.id.to_string())?;
         talk::say(&format!("watch it with `polos runs tail {}`", started.id));
     }
     Ok(Exit::Done)
@@ -149,7 +199,7 @@ fn detached(context: &Context, started: &StartResponse) -> Result<Exit> {
 /// Follows the run to its end and prints what it gave.
 async fn watched(args: &Args, context: &Context, client: &Client, run: RunId) -> Result<Exit> {
     let manner = Manner { tells: !args.wait, asks: !args.no_ask };
-    let ended = watch::follow(context, run, manner).await?;
+    let ended = watch::follow(context, client, run, manner).await?;
     if let Ended::Rest { said, .. } = &ended {
         tell_result(context, &client.wait(run).await?, said)?;
     }
@@ -161,7 +211,7 @@ fn tell_result(context: &Context, result: &RunResult, said: &str) -> Result<()> 
     if context.is_json() {
         return talk::json(result);
     }
-    if let Some(output) = result.output.as_ref().map(readable) {
+    if let Some(output) = result.output.as_ref().map(json::readable) {
         // What was streamed to this very terminal is not printed a second time.
         if output.trim() != said.trim() {
             talk::line(&output)?;
@@ -178,37 +228,4 @@ fn tell_result(context: &Context, result: &RunResult, said: &str) -> Result<()> 
         talk::say(&format!("the whole story: polos runs show {}", result.id));
     }
     Ok(())
-}
-
-/// An agent's answer is its text; everything else is JSON as it is.
-fn readable(output: &Json) -> String {
-    let value: serde_json::Value = output.parse().unwrap_or_default();
-    let answer = match &value {
-        serde_json::Value::String(text) => Some(text.as_str()),
-        other => other
-            .get("text")
-            .filter(|_| other.get("turns").is_some() && other.get("output").is_none())
-            .and_then(serde_json::Value::as_str),
-    };
-    answer.map_or_else(|| output.text().to_owned(), str::to_owned)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_agents_answer_is_its_text() {
-        let check = |json: &str, expect: &str| {
-            assert_eq!(readable(&Json::from_text(json).unwrap()), expect);
-        };
-        check(r#""plain""#, "plain");
-        check(r#"{"text":"hi","stop":"end","turns":1,"usage":{}}"#, "hi");
-        check(
-            r#"{"text":"hi","turns":1,"output":{"a":1}}"#,
-            r#"{"text":"hi","turns":1,"output":{"a":1}}"#,
-        );
-        check(r#"{"text":"hi"}"#, r#"{"text":"hi"}"#);
-        check("[1, 2]", "[1, 2]");
-    }
 }

@@ -24,7 +24,7 @@ pub(crate) enum Command {
 
 impl Command {
     pub(crate) async fn run(self, context: &Context) -> Result<Exit> {
-        let client = context.client()?;
+        let client = context.client().await?;
         match self {
             Self::List => list(context, &client.sessions(None, None).await?.items)?,
             Self::Show { session } => {

@@ -12,7 +12,7 @@ pub(crate) struct Args {}
 
 pub(crate) async fn run(_: &Args, context: &Context) -> Result<Exit> {
     let own = env!("CARGO_PKG_VERSION");
-    let server = match context.client() {
+    let server = match context.running_client().await {
         Ok(client) => client.version().await.ok(),
         Err(_) => None,
     };

@@ -27,12 +27,12 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit> {
     log::start(args.log, "info");
-    let server = context.server()?;
+    let server = context.server().await?;
     let agents = match args.agents {
         Some(agents) => agents,
         None => Project::find(&std::env::current_dir()?)?.agents(),
     };
-    let native = Native::new(agents, context.data_dir()?, context.client()?);
+    let native = Native::new(agents, context.data_dir()?, context.running_client().await?);
     let mut builder = native.builder()?.server(&server.url).token(&server.token).slots(args.slots);
     if let Some(name) = args.name {
         builder = builder.name(name);

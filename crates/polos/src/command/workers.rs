@@ -27,7 +27,7 @@ impl Command {
         match self {
             Self::List => list(context).await,
             Self::Drain { worker } => {
-                context.client()?.drain_worker(worker).await?;
+                context.client().await?.drain_worker(worker).await?;
                 talk::line(&format!("{worker} drains: it gets no new runs"))?;
                 Ok(Exit::Done)
             }
@@ -36,7 +36,7 @@ impl Command {
 }
 
 async fn list(context: &Context) -> Result<Exit> {
-    let workers = context.client()?.workers().await?.items;
+    let workers = context.client().await?.workers().await?.items;
     if context.is_json() {
         talk::json(&workers)?;
     } else if workers.is_empty() {

@@ -3,9 +3,11 @@
 use super::definitions;
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::show::table::Table;
 use anyhow::Result;
 use clap::Subcommand;
 use polos_protocol::DefinitionKind;
+use polos_protocol::rest::DefinitionStatus;
 
 /// List workflows and tools
 #[derive(Debug, Subcommand)]
@@ -17,6 +19,23 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) async fn run(self, context: &Context) -> Result<Exit> {
         let Self::List = self;
-        definitions::list(context, |kind| kind != DefinitionKind::Agent, "workflow").await
+        let client = context.client().await?;
+        definitions::list(context, &client, |kind| kind != DefinitionKind::Agent, table).await?;
+        Ok(Exit::Done)
     }
+}
+
+fn table(definitions: &[DefinitionStatus]) -> Table {
+    let mut table = Table::new(&["NAME", "KIND", "WORKERS", "BUILDS", "ABOUT"]);
+    for status in definitions {
+        let definition = &status.definition;
+        table.push(vec![
+            definition.name.as_str().into(),
+            definition.kind.name().into(),
+            status.workers.to_string().into(),
+            status.builds.join(" ").into(),
+            definition.description.as_deref().unwrap_or_default().into(),
+        ]);
+    }
+    table
 }

@@ -18,7 +18,10 @@ pub(super) fn lines(story: &Story, telling: &Telling) -> Vec<String> {
     let state = telling.paint.tone(tone_of(summary.state), summary.state.name());
     let name = telling.paint.tone(Tone::Strong, &text::plain(&summary.workflow));
     let mut lines = vec![format!("{} {name} ({}) {state}", summary.id, summary.kind.name())];
-    lines.extend(text::wrap(&text::plain(&summary.why), telling.columns));
+    // A state that says all there is to say is not said twice.
+    if summary.why != summary.state.name() {
+        lines.extend(text::wrap(&text::plain(&summary.why), telling.columns));
+    }
     lines.push(String::new());
     for (name, fact) in facts(story, telling) {
         let room = telling.columns.saturating_sub(12).max(16);
@@ -147,8 +150,10 @@ pub(super) fn failure(error: &Failure, telling: &Telling) -> Vec<String> {
 
 fn laid_out(json: &str) -> String {
     match serde_json::from_str::<serde_json::Value>(json) {
-        Ok(serde_json::Value::String(string)) => string,
-        Ok(value) => json::pretty(&value).unwrap_or_else(|_| json.to_owned()),
+        Ok(value) => match json::answer(&value) {
+            Some(answer) => answer.to_owned(),
+            None => json::pretty(&value).unwrap_or_else(|_| json.to_owned()),
+        },
         Err(_) => json.to_owned(),
     }
 }

@@ -49,11 +49,15 @@ impl Ended {
 }
 
 /// Follows a run until it has ended or is blocked.
-pub(crate) async fn follow(context: &Context, run: RunId, manner: Manner) -> Result<Ended> {
-    let client = context.client()?;
+pub(crate) async fn follow(
+    context: &Context,
+    client: &Client,
+    run: RunId,
+    manner: Manner,
+) -> Result<Ended> {
     let mut watch = Watch {
         feed: Feed::new(client.clone()),
-        client,
+        client: client.clone(),
         voice: Voice::new(context, run),
         manner,
         root: run,
@@ -62,9 +66,24 @@ pub(crate) async fn follow(context: &Context, run: RunId, manner: Manner) -> Res
     tokio::select! {
         ended = watch.until_rest() => ended,
         () = host::asked_to_end() => {
-            talk::say(&format!("\nthe run goes on; watch it again with `polos runs tail {run}`, end it with `polos runs cancel {run}`"));
+            talk::say(&format!("\n{}", parting(context, run)));
             Ok(Ended::Detached)
         }
+    }
+}
+
+/// What becomes of a run that is not watched any more.
+fn parting(context: &Context, run: RunId) -> String {
+    if context.embedded().is_some() {
+        format!(
+            "the run rests, and nothing that is recorded is done again; it goes on with `polos runs \
+             tail {run}`, or with `polos dev`"
+        )
+    } else {
+        format!(
+            "the run goes on; watch it again with `polos runs tail {run}`, end it with `polos runs \
+             cancel {run}`"
+        )
     }
 }
 

@@ -152,7 +152,9 @@ impl Voice {
         self.end()?;
         state.why.clone_into(&mut self.last_state);
         let name = self.paint.tone(story::tone_of(state.state), state.state.name());
-        talk::say(&format!("{name}: {}", text::plain(&state.why)));
+        let says_more = state.why != state.state.name();
+        let why = if says_more { format!(": {}", text::plain(&state.why)) } else { String::new() };
+        talk::say(&format!("{name}{why}"));
         Ok(())
     }
 }

@@ -68,14 +68,14 @@ fn help_lines_are_imperative_and_without_a_full_stop() {
 }
 
 #[test]
-fn without_a_server_the_way_out_is_told() {
+fn where_nothing_is_stored_the_way_to_begin_is_told() {
     let polos = Polos::new();
     let ran = polos.run(&["runs", "list"]);
     assert_eq!((ran.code, ran.out.as_str()), (1, ""));
     let said = ran.err.replace(&*polos.folder().to_string_lossy(), "FOLDER");
     insta::assert_snapshot!(said, @r#"
-    error: no server runs on `FOLDER/.polos` (no_server)
-    hint: start one with `polos dev` (or `polos serve`), or set POLOS_URL and POLOS_TOKEN
+    error: nothing is stored in `FOLDER/.polos` yet (nothing_stored)
+    hint: start with `polos run NAME` or `polos dev`; or say where the data is: `--data-dir`, POLOS_URL
     "#);
 }
 
@@ -85,7 +85,7 @@ fn errors_are_json_on_request() {
     let ran = polos.run(&["runs", "list", "--json"]);
     assert_eq!(ran.code, 1);
     let error: serde_json::Value = serde_json::from_str(ran.err.trim()).unwrap();
-    assert_eq!(error["error"]["code"], "no_server");
+    assert_eq!(error["error"]["code"], "nothing_stored");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod agent;
 mod demo;
 mod dev;
+mod embedded;
 mod errors;
 mod help;
 mod polos;

@@ -119,6 +119,11 @@ impl Running {
         self.child.wait().unwrap();
     }
 
+    /// Waits until it has ended by itself.
+    pub(crate) fn wait(mut self) -> i32 {
+        self.child.wait().unwrap().code().unwrap_or(-1)
+    }
+
     /// Asks it to end, and waits until it has.
     pub(crate) fn stop(mut self) -> i32 {
         let id = rustix::process::Pid::from_child(&self.child);

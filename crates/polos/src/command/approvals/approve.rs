@@ -41,7 +41,7 @@ pub(super) async fn decide(
     mut request: DecideRequest,
     context: &Context,
 ) -> Result<Exit> {
-    let client = context.client()?;
+    let client = context.client().await?;
     request.subject_hash = client.approval(id).await?.question.subject_hash;
     let approval = client.decide(id, &request).await?;
     tell(&approval, context)?;

@@ -20,7 +20,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit> {
     let state = if args.all { None } else { Some(ApprovalState::Pending) };
     let query = ApprovalsQuery { state, ..ApprovalsQuery::default() };
-    let approvals = context.client()?.approvals(&query).await?.items;
+    let approvals = context.client().await?.approvals(&query).await?.items;
     if context.is_json() {
         talk::json(&approvals)?;
         return Ok(Exit::Done);

@@ -19,7 +19,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit> {
-    let approval = context.client()?.approval(args.approval).await?;
+    let approval = context.client().await?.approval(args.approval).await?;
     if context.is_json() {
         talk::json(&approval)?;
     } else {

@@ -26,7 +26,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit> {
         at: args.at.as_deref().map(StepKey::from_recorded),
         input: input::json_if(args.input.as_deref())?,
     };
-    let response = target::order(&context.client()?, args.run, &Verb::Fork(request)).await?;
+    let response = target::order(&context.client().await?, args.run, &Verb::Fork(request)).await?;
     target::tell(context, &response)?;
     Ok(Exit::Done)
 }

@@ -20,7 +20,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit> {
-    let client = context.client()?;
+    let client = context.client().await?;
     let mut after = args.after;
     loop {
         let page = client.journal(args.run, after, Some(PAGE_RECORDS)).await?;

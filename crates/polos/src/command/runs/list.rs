@@ -36,7 +36,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit> {
     let asks_for_children = filter.parent.is_some() || filter.root.is_some();
     filter.roots_only = !args.all && !asks_for_children;
     filter.created_from_ms = args.last.map(|ms| moment::now().saturating_sub(ms));
-    let client = context.client()?;
+    let client = context.client().await?;
     let page =
         client.runs(&RunsQuery { filter, cursor: args.cursor, limit: Some(args.limit) }).await?;
     if context.is_json() {

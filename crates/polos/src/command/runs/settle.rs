@@ -31,7 +31,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit> {
         done: input::json_if(args.done.as_deref())?,
         not_done: args.not_done,
     };
-    let response = target::order(&context.client()?, args.run, &Verb::Settle(request)).await?;
+    let response =
+        target::order(&context.client().await?, args.run, &Verb::Settle(request)).await?;
     target::tell(context, &response)?;
     Ok(Exit::Done)
 }

@@ -31,7 +31,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit> {
-    let story = read(&context.client()?, args.run, args.depth).await?;
+    let story = read(&context.client().await?, args.run, args.depth).await?;
     if context.is_json() {
         talk::json(&story)?;
     } else {

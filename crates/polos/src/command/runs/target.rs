@@ -101,7 +101,7 @@ fn state(text: &str) -> Result<State, String> {
 }
 
 async fn each(context: &Context, runs: &[RunId], verb: &Verb) -> Result<Exit> {
-    let client = context.client()?;
+    let client = context.client().await?;
     for run in runs {
         let response = order(&client, *run, verb).await?;
         tell(context, &response)?;
@@ -126,7 +126,14 @@ pub(crate) fn tell(context: &Context, response: &VerbResponse) -> Result<()> {
     if context.is_json() {
         talk::json(response)
     } else {
-        talk::line(&format!("{} {}: {}", response.id, response.state.name(), response.message))
+        talk::line(&format!("{} {}: {}", response.id, response.state.name(), response.message))?;
+        if context.embedded().is_some() && response.state == State::Queued {
+            let id = response.id;
+            talk::say(&format!(
+                "no server runs here; it goes on with `polos runs tail {id}`, or with `polos dev`"
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -158,7 +165,7 @@ async fn bulk(context: &Context, filter: RunFilter, verb: Verb, yes: bool) -> Re
 
 /// One call takes so many runs; this goes on until all have been looked at.
 async fn all_pages(context: &Context, request: &mut BulkRequest) -> Result<BulkResponse> {
-    let client = context.client()?;
+    let client = context.client().await?;
     let mut sum = BulkResponse::default();
     loop {
         let page = client.bulk(request).await?;

@@ -7,8 +7,9 @@ use std::path::Path;
 
 const SCHEMA: &str = "docs/reference/worker-protocol.schema.json";
 const CLI: &str = "docs/reference/cli.md";
+const OPENAPI: &str = "docs/reference/openapi.json";
 
-/// Write docs/reference from the code: the worker protocol's schema, and the command line
+/// Write docs/reference from the code: the worker protocol's schema, REST, the command line
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only the worker protocol's schema, which needs no build of the binary
@@ -18,7 +19,11 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     write(SCHEMA, &schema()?)?;
-    if args.schema { Ok(()) } else { write(CLI, &cli()?) }
+    if args.schema {
+        return Ok(());
+    }
+    write(OPENAPI, &reference("openapi")?)?;
+    write(CLI, &reference("cli")?)
 }
 
 /// Fails if a generated file is not what the code would write.
@@ -31,9 +36,9 @@ fn schema() -> Result<String> {
     Ok(serde_json::to_string_pretty(&polos_protocol::frame::schema())? + "\n")
 }
 
-/// The command line's reference, as the binary itself prints it.
-fn cli() -> Result<String> {
-    let output = process::cargo(&["run", "--quiet", "-p", "polos", "--", "__reference"])
+/// A page of the reference, as the binary itself prints it.
+fn reference(page: &str) -> Result<String> {
+    let output = process::cargo(&["run", "--quiet", "-p", "polos", "--", "__reference", page])
         .output()
         .context("cannot start cargo")?;
     if !output.status.success() {

@@ -50,7 +50,11 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     }
 }
 
+/// Every body is an object. Checked apart, since serde reads a struct from an array too.
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Refusal> {
+    if !text.trim_start().starts_with('{') {
+        return Err(Refusal::invalid("invalid_body", "the body is not an object"));
+    }
     serde_json::from_str(text).map_err(|error| Refusal::invalid("invalid_body", error.to_string()))
 }
 

@@ -4,7 +4,9 @@
 use super::query::Parameter;
 use super::route::{Answer, Route};
 use crate::auth::scope_name;
+use polos_protocol::limits::NAME_BYTES_MAX;
 use polos_protocol::rest::ErrorResponse;
+use polos_protocol::{ApiKeyId, ApprovalId, RunId, SessionId, WorkerId};
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
@@ -57,7 +59,7 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
         "operationId": id(route),
         "tags": [tag(route)],
         "summary": route.about,
-        "parameters": parameters(route),
+        "parameters": parameters(route, generator),
         "responses": responses(&route.answer, generator),
     });
     if let Some(scope) = route.scope {
@@ -100,14 +102,26 @@ fn content(schema: &Value) -> Value {
     json!({ "application/json": { "schema": schema } })
 }
 
-fn parameters(route: &Route) -> Vec<Value> {
+fn parameters(route: &Route, generator: &mut SchemaGenerator) -> Vec<Value> {
     let in_path = route.path.split('/').filter_map(|part| {
         let name = part.strip_prefix('{')?.strip_suffix('}')?;
-        Some(json!({
-            "name": name, "in": "path", "required": true, "schema": { "type": "string" },
-        }))
+        let schema = in_path_schema(route.path, name, generator);
+        Some(json!({ "name": name, "in": "path", "required": true, "schema": schema }))
     });
     in_path.chain(route.query.iter().map(in_query)).collect()
+}
+
+/// What a part of a path looks like: the id of its noun, or a name.
+fn in_path_schema(path: &str, name: &str, generator: &mut SchemaGenerator) -> Value {
+    let schema = match path.split('/').nth(2) {
+        Some("runs") if name == "id" => generator.subschema_for::<RunId>(),
+        Some("approvals") if name == "id" => generator.subschema_for::<ApprovalId>(),
+        Some("sessions") if name == "id" => generator.subschema_for::<SessionId>(),
+        Some("workers") if name == "id" => generator.subschema_for::<WorkerId>(),
+        Some("keys") if name == "id" => generator.subschema_for::<ApiKeyId>(),
+        _ => return json!({ "type": "string", "minLength": 1, "maxLength": NAME_BYTES_MAX }),
+    };
+    schema.to_value()
 }
 
 fn in_query(parameter: &Parameter) -> Value {

@@ -24,6 +24,7 @@ async fn bad_bodies_are_refused_in_words() {
         ("{".to_owned(), 400, "invalid_json"),
         ("nope".to_owned(), 400, "invalid_json"),
         ("[]".to_owned(), 400, "invalid_body"),
+        (r#"["wf"]"#.to_owned(), 400, "invalid_body"),
         (String::new(), 400, "invalid_body"),
         ("{}".to_owned(), 400, "invalid_body"),
         (r#"{"workflow":7}"#.to_owned(), 400, "invalid_body"),

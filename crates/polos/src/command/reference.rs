@@ -1,4 +1,5 @@
-//! `polos __reference`: the whole command line as Markdown, for docs/reference/cli.md.
+//! `polos __reference`: what docs/reference takes from the program itself. The whole command line as
+//! Markdown, or the description of REST.
 
 use crate::exit::Exit;
 use crate::{cli, talk};
@@ -7,10 +8,24 @@ use std::fmt::Write;
 
 /// Print the reference of all commands
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Print this one
+    #[arg(value_enum, default_value_t)]
+    page: Page,
+}
 
-pub(crate) fn run(_: &Args) -> Result<Exit> {
-    talk::data(&markdown()?)?;
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+enum Page {
+    #[default]
+    Cli,
+    Openapi,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Exit> {
+    match args.page {
+        Page::Cli => talk::data(&markdown()?)?,
+        Page::Openapi => talk::data(&format!("{:#}\n", polos_server::rest::document()))?,
+    }
     Ok(Exit::Done)
 }
 

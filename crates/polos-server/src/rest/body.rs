@@ -1,6 +1,7 @@
 //! Bodies: JSON that was checked before it is read, within a limit of bytes and time.
 
 use super::error::Refusal;
+use super::field::unknown_field;
 use crate::json;
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
@@ -8,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use bytes::BytesMut;
 use futures_util::StreamExt;
 use polos_protocol::limits::{BLOB_BYTES_MAX, VALUE_INLINE_BYTES_MAX};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
@@ -28,7 +30,7 @@ pub(crate) struct JsonBody<T> {
     pub(crate) text: String,
 }
 
-impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+impl<S: Sync, T: DeserializeOwned + JsonSchema> FromRequest<S> for JsonBody<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refusal> {
@@ -51,11 +53,17 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
 }
 
 /// Every body is an object. Checked apart, since serde reads a struct from an array too.
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Refusal> {
+fn parse<T: DeserializeOwned + JsonSchema>(text: &str) -> Result<T, Refusal> {
     if !text.trim_start().starts_with('{') {
         return Err(Refusal::invalid("invalid_body", "the body is not an object"));
     }
-    serde_json::from_str(text).map_err(|error| Refusal::invalid("invalid_body", error.to_string()))
+    let mut unknown = None;
+    let mut source = serde_json::Deserializer::from_str(text);
+    let value = serde_ignored::deserialize(&mut source, |path| {
+        unknown.get_or_insert_with(|| path.to_string());
+    })
+    .map_err(|error| Refusal::invalid("invalid_body", error.to_string()))?;
+    unknown.map_or(Ok(value), |path| Err(unknown_field::<T>(&path)))
 }
 
 fn is_json(headers: &HeaderMap) -> Result<(), Refusal> {

@@ -7,6 +7,7 @@ mod body;
 mod definitions;
 mod error;
 mod events;
+mod field;
 mod follow;
 mod guard;
 mod keys;

@@ -28,6 +28,8 @@ async fn bad_bodies_are_refused_in_words() {
         (String::new(), 400, "invalid_body"),
         ("{}".to_owned(), 400, "invalid_body"),
         (r#"{"workflow":7}"#.to_owned(), 400, "invalid_body"),
+        (r#"{"workflow":"wf","queue":"mail"}"#.to_owned(), 400, "unknown_field"),
+        (r#"{"workflow":"wf","options":{"qeue":"mail"}}"#.to_owned(), 400, "unknown_field"),
         (r#"{"workflow":"a","workflow":"b"}"#.to_owned(), 400, "invalid_json"),
         (with("NaN"), 400, "invalid_json"),
         (with(r#""\ud800""#), 400, "invalid_json"),

@@ -1,0 +1,18 @@
+/** What workflows, agents and tools have in common: a name, schemas, and where their runs go. */
+
+import type { Body } from "./context/execution.js";
+import type { Definition as WireDefinition } from "./protocol/frames.js";
+
+/** A workflow, agent or tool: what a worker registers and a run is a run of. */
+export interface Definition<Input = never, Output = unknown> {
+  /** Its name, unique in the namespace. */
+  readonly id: string;
+  /** Only for inference: no such field exists. */
+  readonly "~types"?: { input: (input: Input) => void; output: Output };
+  /** What the server is told of it. */
+  readonly registered: WireDefinition;
+  /** Its code. @internal */
+  readonly body: Body;
+  /** Its code as text: a change of it is another build. @internal */
+  readonly source: string;
+}

@@ -4,10 +4,12 @@ mod changes;
 mod config;
 mod load;
 mod pages;
+mod parting;
 mod runs;
 mod slots;
 
 pub use config::Config;
+pub(crate) use parting::Parting;
 pub(crate) use runs::Said;
 pub(crate) use slots::ready_of;
 

@@ -84,6 +84,7 @@ fn start(live: &Live, journal: Vec<Record>, now: u64) -> Start {
         build: status.build.clone(),
         principal: row.principal.clone(),
         previous: status.previous,
+        lost: status.lost.clone(),
         alone: status.alone,
         key_generation: status.key_generation,
         settled: status.settled.clone(),

@@ -1,11 +1,11 @@
 //! Slots: making runs ready, giving them to workers, and taking them back.
 
-use super::{Engine, Page};
+use super::{Engine, Page, Parting};
 use crate::error::Error;
 use crate::live::{Holding, Phase};
 use crate::output::Output;
 use crate::schedule::LaneKey;
-use polos_protocol::frame::{Append, FromServer, Previous};
+use polos_protocol::frame::{Append, FromServer};
 use polos_protocol::{Millis, Namespace, RunId, State, WorkerId};
 use polos_store::Read;
 use polos_store::read::ReadyRun;
@@ -304,11 +304,11 @@ impl Engine {
     }
 
     /// Takes a run from its worker and lets another have it.
-    pub(crate) fn give_back(&mut self, id: RunId, previous: Previous) {
+    pub(crate) fn give_back(&mut self, id: RunId, parting: Parting) {
         let Some(held) = self.take_back(id) else { return };
+        self.part(id, parting);
         let now = self.now;
         let Some(live) = self.runs.get_mut(&id) else { return };
-        live.run.status.previous = Some(previous);
         if let Phase::Hot { wait } = held.phase {
             // It was waiting anyway: it waits on without a worker.
             if !live.is_true(&wait, now) {

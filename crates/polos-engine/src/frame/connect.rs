@@ -1,11 +1,11 @@
 //! `hello`: a worker comes, or comes back with the runs that it still holds.
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Parting};
 use crate::input::ConnectionId;
 use crate::live::Phase;
 use crate::output::Output;
 use crate::worker::Worker;
-use polos_protocol::frame::{Fatal, FromServer, Held, Hello, Kept, Previous, VERSIONS, Welcome};
+use polos_protocol::frame::{Fatal, FromServer, Held, Hello, Kept, VERSIONS, Welcome};
 use polos_protocol::{Definition, Kind, Millis, Namespace, RunId, WorkerId, limits};
 use polos_store::Change;
 use polos_store::row::QueueRow;
@@ -149,7 +149,7 @@ impl Engine {
                 Some(held) if held.assignment == assignment && held.seq <= seq => {
                     kept.push(self.keep(held));
                 }
-                _ => self.give_back(run, Previous { dead: true, lease_end_ms: self.now }),
+                _ => self.give_back(run, Parting::Clean),
             }
         }
         kept

@@ -2,7 +2,7 @@
 //! definition says otherwise or trying again cannot help.
 
 use super::Hold;
-use crate::engine::Engine;
+use crate::engine::{Engine, Parting};
 use crate::error::Error;
 use crate::finish::End;
 use polos_protocol::failure::codes;
@@ -31,7 +31,7 @@ impl Engine {
             self.finish(id, End::Failed(request.error), store)?;
         } else {
             self.set_failed_step(id, &request);
-            self.block(id, uncaught(id, &request));
+            self.block(id, uncaught(id, &request), Parting::Clean);
         }
         self.send(worker, FromServer::Done(RunRef { run: id, assignment: hold.assignment }));
         Ok(())

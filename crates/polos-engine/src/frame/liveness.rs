@@ -1,13 +1,13 @@
 //! Workers that go: an ended connection has a grace, a silent one its lease, and a process that is
 //! known to be dead has nothing.
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Parting};
 use crate::input::ConnectionId;
 use crate::live::Phase;
 use crate::output::Output;
 use crate::worker::Worker;
 use polos_protocol::failure::codes;
-use polos_protocol::frame::{Empty, FromServer, Previous};
+use polos_protocol::frame::{Empty, FromServer};
 use polos_protocol::{Blocked, Millis, RunId, WorkerId};
 
 /// So many deaths without progress put a run on trial, alone on its worker.
@@ -73,8 +73,11 @@ impl Engine {
         let Some(worker) = self.workers.get(&id) else { return };
         let namespace = worker.namespace.clone();
         let dead = dead || self.config.is_mutated("dead_without_proof");
-        let lease_end_ms =
-            if dead { self.now } else { (worker.heard_at + self.config.lease_ms).max(self.now) };
+        let parting = if dead {
+            Parting::Clean
+        } else {
+            Parting::Lost { lease_end_ms: (worker.heard_at + self.config.lease_ms).max(self.now) }
+        };
         let runs = worker.runs.clone();
         if let Some(connection) = worker.connection {
             self.connections.remove(&connection);
@@ -83,9 +86,9 @@ impl Engine {
         for run in runs {
             let poisoned = dead && self.count_death(run);
             if poisoned {
-                self.block(run, poison(run));
+                self.block(run, poison(run), parting);
             } else {
-                self.give_back(run, Previous { dead, lease_end_ms });
+                self.give_back(run, parting);
             }
         }
         self.workers.remove(&id);
@@ -148,20 +151,19 @@ impl Engine {
             worker.muted_until = until;
         }
         self.revoke(hold, "wedged", "the run was not accepted in time");
-        let lease_end_ms = self.now + self.config.lease_ms;
-        self.give_back(hold.run, Previous { dead: false, lease_end_ms });
+        self.give_back(hold.run, self.parting_unheard());
     }
 
     /// A step outlived its limit and its worker did not say so.
     fn wedged(&mut self, hold: super::Hold) {
         self.revoke(hold, "wedged", "a step outlived its time limit");
-        let lease_end_ms = self.now + self.config.lease_ms;
+        let parting = self.parting_unheard();
         let Some(live) = self.runs.get_mut(&hold.run) else { return };
         live.run.status.deaths += 1;
         if live.run.status.deaths > DEATHS_BEFORE_TRIAL {
-            self.block(hold.run, wedged_for_good(hold.run));
+            self.block(hold.run, wedged_for_good(hold.run), parting);
         } else {
-            self.give_back(hold.run, Previous { dead: false, lease_end_ms });
+            self.give_back(hold.run, parting);
         }
     }
 }

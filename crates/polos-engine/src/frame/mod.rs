@@ -14,10 +14,10 @@ mod record;
 mod stream;
 mod wait;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Parting};
 use crate::error::Error;
 use crate::input::ConnectionId;
-use polos_protocol::frame::{Fatal, FromServer, FromWorker, Previous, Revoked};
+use polos_protocol::frame::{Fatal, FromServer, FromWorker, Revoked};
 use polos_protocol::{Namespace, RunId, WorkerId};
 use polos_store::Read;
 
@@ -144,7 +144,7 @@ impl Engine {
     /// A run is given back whole: nothing of it runs there any more.
     fn release(&mut self, hold: Hold) {
         if self.check_hold(hold) {
-            self.give_back(hold.run, Previous { dead: true, lease_end_ms: self.now });
+            self.give_back(hold.run, Parting::Clean);
         }
     }
 

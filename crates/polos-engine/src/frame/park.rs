@@ -2,9 +2,9 @@
 //! is not already true.
 
 use super::Hold;
-use crate::engine::Engine;
+use crate::engine::{Engine, Parting};
 use crate::journal::OpenWait;
-use polos_protocol::frame::{FromServer, ParkRequest, Previous, RunRef};
+use polos_protocol::frame::{FromServer, ParkRequest, RunRef};
 use polos_protocol::{RunId, State, StepKey, Wait, WorkerId};
 use polos_store::Change;
 use polos_store::row::{TimerKind, TimerRow};
@@ -18,8 +18,8 @@ impl Engine {
             return;
         }
         self.take_back(hold.run);
+        self.part(hold.run, Parting::Clean);
         if let Some(live) = self.runs.get_mut(&hold.run) {
-            live.run.status.previous = Some(Previous { dead: true, lease_end_ms: self.now });
             live.run.status.deaths = 0;
             live.run.status.alone = false;
         }

@@ -100,7 +100,7 @@ impl Engine {
         }
         if over {
             self.revoke(hold, "ended", "the journal has reached its limit");
-            self.block(id, journal_limit(id));
+            self.block(id, journal_limit(id), self.parting_unheard());
             return Ok(None);
         }
         let Some(live) = self.runs.get(&id) else { return Ok(None) };

@@ -6,7 +6,6 @@ use crate::engine::Engine;
 use crate::error::{Class, Error};
 use crate::finish::cancel_reason;
 use crate::journal::OpenWait;
-use polos_protocol::frame::Previous;
 use polos_protocol::record::ResetDetail;
 use polos_protocol::rest::{ApprovalState, RetryRequest, VerbResponse};
 use polos_protocol::{RunId, State, StepKey};
@@ -79,15 +78,12 @@ impl Engine {
 
     /// Takes a run from its worker, its lane or its wait.
     fn stop_where_it_is(&mut self, id: RunId) {
-        let lease_end_ms = self.now + self.config.lease_ms;
         let Some(live) = self.runs.get(&id) else { return };
         match live.run.status.state {
             State::Running => {
                 self.kill_held(id, "a person ordered a retry");
                 self.take_back(id);
-                if let Some(live) = self.runs.get_mut(&id) {
-                    live.run.status.previous = Some(Previous { dead: false, lease_end_ms });
-                }
+                self.part(id, self.parting_unheard());
             }
             State::Queued => {
                 let run = live.run.clone();

@@ -3,7 +3,9 @@
 use crate::rig::{Hands, Rig, hello, key, reference, worker_id};
 use polos_engine::{ConnectionId, Input, Output};
 use polos_protocol::State;
-use polos_protocol::frame::{FromServer, FromWorker, Held, RecordRequest, RunRecords};
+use polos_protocol::frame::{
+    FromServer, FromWorker, Held, Lost, Previous, RecordRequest, RunRecords,
+};
 use polos_protocol::record::{Kind, NewRecord};
 
 fn die(rig: &mut Rig, worker: u64) {
@@ -71,6 +73,24 @@ fn it_loses_them_after_the_grace() {
     let previous = start.previous.unwrap();
     assert!(!previous.dead);
     assert!(previous.lease_end_ms >= rig.now);
+}
+
+#[test]
+fn a_death_does_not_clear_the_assignments_that_may_still_be_acting() {
+    let mut rig = Rig::new();
+    rig.start_run();
+    rig.worker(1);
+    rig.take(1);
+    rig.input(Input::Disconnect { connection: ConnectionId(1) });
+    rig.pass(1_100);
+    rig.worker(2);
+    let (start, _) = rig.take(2);
+    let lease_end_ms = start.previous.unwrap().lease_end_ms;
+    rig.input(Input::WorkerDead { worker: worker_id(2) });
+    rig.worker(3);
+    let (start, _) = rig.take(3);
+    assert_eq!(start.lost, [Lost { assignment: 1, lease_end_ms }]);
+    assert_eq!(start.previous, Some(Previous { dead: false, lease_end_ms }));
 }
 
 #[test]

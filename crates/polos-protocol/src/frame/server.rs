@@ -115,6 +115,10 @@ pub struct Start {
     /// How the last assignment ended, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Previous>,
+    /// Assignments whose process is not known to be gone: what they began may still be acting. A
+    /// worker that looks only at `previous` is safe too, and waits longer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<Lost>,
     /// True if the run is on trial: it goes alone, since it may have killed its workers.
     #[serde(default)]
     pub alone: bool,
@@ -133,11 +137,20 @@ pub struct Start {
     pub seq: u64,
 }
 
-/// How an assignment ended.
+/// How the last assignment ended, with all before it that may still be acting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Previous {
-    /// True if the process is known to be gone: nothing of it can act any more.
+    /// True if nothing of them can act any more.
     pub dead: bool,
+    /// When their leases surely had ended, by the server's clock.
+    pub lease_end_ms: Millis,
+}
+
+/// An assignment whose process is not known to be gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Lost {
+    /// The assignment.
+    pub assignment: u64,
     /// When its lease surely had ended, by the server's clock.
     pub lease_end_ms: Millis,
 }

@@ -1,6 +1,6 @@
 //! The run: what never changes, and where it stands.
 
-use polos_protocol::frame::{Previous, Settled};
+use polos_protocol::frame::{Lost, Previous, Settled};
 use polos_protocol::record::RunOptions;
 use polos_protocol::{
     Blocked, DefinitionKind, Failure, Millis, Namespace, RunId, State, StepKey, Value, Wait,
@@ -107,6 +107,9 @@ pub struct RunStatus {
     /// How its last assignment ended.
     #[serde(default)]
     pub previous: Option<Previous>,
+    /// Its assignments that ended without the process being known to be gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<Lost>,
     /// When a worker first took it.
     #[serde(default)]
     pub started_ms: Option<Millis>,
@@ -151,6 +154,7 @@ impl RunStatus {
             blocked: None,
             cancelling: None,
             previous: None,
+            lost: Vec::new(),
             started_ms: None,
             ended_ms: None,
             people_ms: 0,

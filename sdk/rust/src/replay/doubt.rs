@@ -30,19 +30,29 @@ impl Machine {
         }
     }
 
-    /// A doubt from an earlier assignment: it may still be acting until its lease and the step's
-    /// time limit have ended, unless its process is known to be gone, or the receiver keeps late
-    /// comers out by itself.
+    /// A doubt from an earlier assignment: that one, and each after it, may still be acting until
+    /// its lease and the step's time limit have ended, unless its process is known to be gone, or
+    /// the receiver keeps late comers out by itself.
     pub(crate) fn doubt_recorded(&mut self, id: RequestId, intent: Intent, now: Millis) {
         let spec = self.requests.get(&id).and_then(Request::spec);
         let is_fenced = spec.is_some_and(|spec| spec.is_fenced);
-        let at = match self.start.previous {
-            Some(previous) if !previous.dead && !is_fenced => {
-                previous.lease_end_ms.saturating_add(intent.timeout_ms)
-            }
+        let at = match self.lease_end_since(intent.assignment) {
+            Some(lease_end_ms) if !is_fenced => lease_end_ms.saturating_add(intent.timeout_ms),
             _ => now,
         };
         self.doubt(id, at, now);
+    }
+
+    /// When the last lease ends under which something begun in this assignment, or after it, may
+    /// still be acting.
+    fn lease_end_since(&self, assignment: u64) -> Option<Millis> {
+        let start = &self.start;
+        if start.lost.is_empty() {
+            // A server that does not tell assignments apart speaks of all together.
+            return start.previous.filter(|previous| !previous.dead).map(|p| p.lease_end_ms);
+        }
+        let since = start.lost.iter().filter(|lost| lost.assignment >= assignment);
+        since.map(|lost| lost.lease_end_ms).max()
     }
 
     /// The step is in doubt, and is to be settled at a time.

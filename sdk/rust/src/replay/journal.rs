@@ -36,6 +36,8 @@ pub(crate) struct Slot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Intent {
     pub(crate) timeout_ms: u64,
+    /// The assignment that began to act.
+    pub(crate) assignment: u64,
 }
 
 /// What sort of thing is recorded.
@@ -208,7 +210,7 @@ impl Journal {
     fn index_intent(&mut self, record: &Record) -> serde_json::Result<()> {
         let detail: IntentDetail = record.record.detail()?;
         let slot = self.slot(record, Sort::Step);
-        slot.intent = Some(Intent { timeout_ms: detail.timeout_ms });
+        slot.intent = Some(Intent { timeout_ms: detail.timeout_ms, assignment: record.assignment });
         if let Some(fingerprint) = &record.record.fingerprint {
             slot.fingerprint = Some(fingerprint.clone());
         }

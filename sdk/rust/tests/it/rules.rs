@@ -5,7 +5,7 @@
 
 use crate::world::{End, World, answer};
 use polos_protocol::failure::codes;
-use polos_protocol::frame::{Previous, Settled};
+use polos_protocol::frame::{Lost, Previous, Settled};
 use polos_protocol::record::{AttemptDetail, StepDetail};
 use polos_protocol::{Kind, StepKey, Value};
 use polos_sdk::{Ctx, Error, Race2, Result, Retry, StepError, Verdict, Workflow, workflow};
@@ -98,6 +98,22 @@ fn a_doubt_waits_for_the_old_lease_and_the_time_limit() {
         let at = world.journal.last().unwrap().at;
         assert!(at >= least.max(before), "settled at {at}");
         assert!(at < least.max(before) + 1000, "settled at {at}");
+    }
+}
+
+#[test]
+fn a_doubt_outwaits_each_assignment_that_may_still_be_acting_and_no_other() {
+    let acted = Arc::new(AtomicU32::new(0));
+    let code = charging(Verdict::Done(1), &acted);
+    let begun_in = die_in_doubt(&code).assignment;
+    for (assignment, waits) in [(begun_in, true), (begun_in - 1, false), (begun_in + 1, true)] {
+        let mut world = die_in_doubt(&code);
+        world.assignment += 2;
+        world.previous = Some(Previous { dead: false, lease_end_ms: 1_010_000 });
+        world.lost = vec![Lost { assignment, lease_end_ms: 1_010_000 }];
+        completed(&world.drive(&code));
+        let at = world.journal.last().unwrap().at;
+        assert_eq!(at >= 1_010_000 + 600_000, waits, "settled at {at}");
     }
 }
 

@@ -138,6 +138,7 @@ fn start(journal: Vec<Record>) -> Start {
         build: None,
         principal: "test".to_owned(),
         previous: None,
+        lost: Vec::new(),
         alone: false,
         key_generation: 0,
         settled: Vec::new(),

@@ -5,7 +5,7 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 use futures_util::FutureExt as _;
-use polos_protocol::frame::{Append, FromWorker, Previous, Settled, Start};
+use polos_protocol::frame::{Append, FromWorker, Lost, Previous, Settled, Start};
 use polos_protocol::record::{Answer, ApprovalKind, Open, RunOptions};
 use polos_protocol::{
     ApprovalId, Blocked, DefinitionKind, Failure, Kind, Millis, NewRecord, Record, RunId, StepKey,
@@ -54,6 +54,7 @@ pub(crate) struct World {
     /// How often each effect was begun.
     pub(crate) begun: HashMap<String, u32>,
     pub(crate) previous: Option<Previous>,
+    pub(crate) lost: Vec<Lost>,
     pub(crate) settled: Vec<Settled>,
     pub(crate) accepted: Vec<StepKey>,
     /// What a person answers when asked.
@@ -98,6 +99,7 @@ impl World {
             chance: Chance(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
             begun: HashMap::new(),
             previous: None,
+            lost: Vec::new(),
             settled: Vec::new(),
             accepted: Vec::new(),
             answer: |_, _| None,
@@ -141,6 +143,7 @@ impl World {
             build: None,
             principal: "test".to_owned(),
             previous: self.previous,
+            lost: self.lost.clone(),
             alone: false,
             key_generation: 0,
             settled: self.settled.clone(),

@@ -3,7 +3,7 @@
 use crate::store::sample::{
     NOW, apply, child_row, insert_run, key, namespace, run, run_row, session, status, value, worker,
 };
-use polos_protocol::frame::{Previous, Settled};
+use polos_protocol::frame::{Lost, Previous, Settled};
 use polos_protocol::record::{Placement, RunOptions};
 use polos_protocol::rest::RunFilter;
 use polos_protocol::value::BlobRef;
@@ -88,6 +88,7 @@ fn full_status() -> RunStatus {
             deadline_ms: NOW + 30_000,
         }),
         previous: Some(Previous { dead: true, lease_end_ms: NOW }),
+        lost: vec![Lost { assignment: 2, lease_end_ms: NOW }],
         started_ms: Some(NOW + 1),
         ended_ms: Some(NOW + 2),
         people_ms: 77,

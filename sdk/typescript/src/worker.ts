@@ -206,7 +206,7 @@ function helloOf(worker: string, build: string, options: WorkerOptions): Hello {
 
 /** Code that has changed is another build: the program's file and the workflows themselves. */
 function defaultBuild(definitions: readonly Definition[]): string {
-  const named = process.env["POLOS_BUILD_ID"];
+  const named = process.env.POLOS_BUILD_ID;
   if (named) return named;
   const hash = createHash("sha256");
   try {

@@ -117,7 +117,7 @@ async function openChild(
 ): Promise<Opened> {
   const { name, was, what } = leaf;
   const id = execution.ask({ scope, name, was, direct: false, what });
-  const key = (id === undefined ? undefined : execution.machine.requests.get(id)?.key) ?? "";
+  const key = execution.keyOf(id);
   const request = await execution.opened(id);
   const cut = execution.machine.requests.get(request);
   if (cut?.outcome && cut.outcome.type === "cancelled" && !cut.opened) {
@@ -151,11 +151,12 @@ function outputOf<O>(execution: Execution, scope: ScopeId, opened: Opened): Pend
       request.awaitedIn = inScope;
       request.direct = isItem;
     }
-    const { key, outcome } = await execution.outcome(opened.request);
-    if (outcome.type !== "value") throw errorOf(outcome, key);
+    const outcome = await execution.outcome(opened.request);
+    if (outcome.type !== "value") throw errorOf(outcome, opened.key);
     return readValue(outcome) as O;
   };
-  const output = new Pending<O>(execution, { label: opened.key, scope, begin });
+  const key = () => opened.key;
+  const output = new Pending<O>(execution, { label: opened.key, scope, begin, key });
   execution.begun(output);
   return output;
 }

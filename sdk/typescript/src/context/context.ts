@@ -61,6 +61,8 @@ export interface AskOptions<T = unknown> {
   name?: string;
   /** The form of the answer. With it, the filled form is given, and a no is thrown. */
   form?: Schema<unknown, T>;
+  /** The form of the answer as plain JSON Schema; the whole `Answer` is given, unchecked. */
+  formSchema?: object;
   /** Gives up after this time: throws a `StepFailed` with the code `timeout`. */
   timeout?: Duration;
   /** The exact thing to be done: a command, a diff, arguments. */
@@ -305,12 +307,13 @@ export class Context {
   ask(question: string, options?: Omit<AskOptions, "form">): Pending<Answer>;
   ask(question: string, options: AskOptions = {}): Pending<unknown> {
     const { form } = options;
+    const formSchema = form ? jsonSchemaOf(form, "input") : options.formSchema;
     const subject = options.subject === undefined ? undefined : encode(options.subject);
     const approval = {
       title: question,
-      kind: form ? ("answer" as const) : ("approval" as const),
+      kind: form || formSchema ? ("answer" as const) : ("approval" as const),
       ...(subject ? { subject } : {}),
-      ...(form ? { form: jsonSchemaOf(form, "input") } : {}),
+      ...(formSchema ? { form: formSchema } : {}),
       ...(options.assignees ? { assignees: [...options.assignees] } : {}),
     };
     return this.leaf({

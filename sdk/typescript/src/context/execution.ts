@@ -209,15 +209,19 @@ export class Execution {
     return id;
   }
 
+  /** The key of a request that the code still has. */
+  keyOf(id: RequestId | undefined): string {
+    return (id === undefined ? undefined : this.machine.requests.get(id)?.key) ?? "";
+  }
+
   /** Settles when the request has its outcome; never, if the run does not go on here. */
-  outcome(id: RequestId | undefined): Promise<{ key: string; outcome: Outcome }> {
+  outcome(id: RequestId | undefined): Promise<Outcome> {
     return new Promise((resolve) => {
       if (id === undefined) return;
-      const key = this.machine.requests.get(id)?.key ?? "";
       awaitOutcome(this.machine, id, () => {
         const outcome = takeOutcome(this.machine, id);
         this.effects.delete(id);
-        if (outcome) resolve({ key, outcome });
+        if (outcome) resolve(outcome);
       });
     });
   }

@@ -26,14 +26,17 @@ export interface Leaf<T> {
 }
 
 export function pendingLeaf<T>(execution: Execution, scope: ScopeId, leaf: Leaf<T>): Pending<T> {
+  let key: string | undefined;
   const begin = async (inScope: ScopeId, isItem: boolean): Promise<T> => {
     const { name, was } = leaf;
     const ask = { scope: inScope, name, was, direct: isItem, what: leaf.what() };
-    const { key, outcome } = await execution.outcome(execution.ask(ask, leaf.effect));
+    const id = execution.ask(ask, leaf.effect);
+    key = execution.keyOf(id);
+    const outcome = await execution.outcome(id);
     if (outcome.type !== "value") throw errorOf(outcome, key);
     return leaf.read(outcome, key);
   };
-  return new Pending(execution, { label: leaf.name, scope, begin });
+  return new Pending(execution, { label: leaf.name, scope, begin, key: () => key });
 }
 
 /** What was recorded, as the code had it. */

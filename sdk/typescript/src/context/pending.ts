@@ -12,6 +12,8 @@ export interface Beginning<T> {
   readonly label: string;
   /** The scope of the context that made it. */
   readonly scope: ScopeId;
+  /** Its key in the journal, once it is begun; composites have none. */
+  readonly key?: () => string | undefined;
   /** The name of its scope as an item of `all` or `race`; its place if absent. */
   readonly branchName?: string;
   /** Begins it in a scope; `isItem` if that is a scope of its own. */
@@ -36,6 +38,11 @@ export class Pending<T> implements Promise<T> {
   /** How people call it. */
   get label(): string {
     return this.beginning.label;
+  }
+
+  /** Its key in the journal, once it has been asked for. */
+  get key(): string | undefined {
+    return this.beginning.key?.();
   }
 
   /** The scope of the context that made it. */

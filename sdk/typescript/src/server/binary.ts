@@ -29,7 +29,7 @@ export function platformPackage(
 
 /** Finds the program; says how to get it if there is none. */
 export function findBinary(): Binary {
-  const named = process.env["POLOS_BINARY"];
+  const named = process.env.POLOS_BINARY;
   if (named) {
     if (!isFile(named)) {
       const hint = "point it at the `polos` program, or unset it";
@@ -61,7 +61,7 @@ function ofPackage(): Binary | undefined {
 function ofRepository(): Binary | undefined {
   const root = fileURLToPath(new URL("../../../..", import.meta.url));
   if (!existsSync(join(root, "crates", "polos", "Cargo.toml"))) return undefined;
-  const target = process.env["CARGO_TARGET_DIR"] ?? join(root, "target");
+  const target = process.env.CARGO_TARGET_DIR ?? join(root, "target");
   const triples = ["", ...RUST_TARGETS];
   const paths = triples.flatMap((triple) =>
     ["debug", "release"].map((profile) => join(target, triple, profile, PROGRAM)),
@@ -81,7 +81,7 @@ const RUST_TARGETS = [
 ];
 
 function ofPath(): Binary | undefined {
-  const folders = (process.env["PATH"] ?? "").split(delimiter);
+  const folders = (process.env.PATH ?? "").split(delimiter);
   const path = folders.map((folder) => join(folder, PROGRAM)).find(isFile);
   return path ? { path, from: "PATH" } : undefined;
 }

@@ -32,7 +32,7 @@ export class Place {
     const child = spawn(command, args, {
       cwd: this.path,
       env: { ...process.env, ...env },
-      stdio: ["ignore", "ignore", process.env["POLOS_TEST_LOG"] ? "inherit" : "ignore"],
+      stdio: ["ignore", "ignore", process.env.POLOS_TEST_LOG ? "inherit" : "ignore"],
     });
     this.processes.push(child);
     return child;

@@ -3,7 +3,7 @@
 import { appendFileSync } from "node:fs";
 import { defineWorkflow, done, notDone, serve } from "@polos/sdk";
 
-const ledger = process.env["LEDGER"] ?? "/dev/null";
+const ledger = process.env.LEDGER ?? "/dev/null";
 const note = (line: string) => appendFileSync(ledger, `${line}\n`);
 
 const chain = defineWorkflow(

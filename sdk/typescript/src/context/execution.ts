@@ -88,6 +88,11 @@ export class Execution {
     return this.abort.signal;
   }
 
+  /** True while the code has nothing to do. */
+  get isIdle(): boolean {
+    return !this.isTurning;
+  }
+
   now(): number {
     return this.host.now();
   }

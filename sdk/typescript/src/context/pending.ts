@@ -75,7 +75,8 @@ export class Pending<T> implements Promise<T> {
     return (onValue, onError) => this.#begin(this.beginning.scope, false).then(onValue, onError);
   }
 
-  catch<R = never>(onError?: ((reason: unknown) => R | PromiseLike<R>) | null): Promise<T | R> {
+  // biome-ignore lint/suspicious/noExplicitAny: as the language's own promises have it
+  catch<R = never>(onError?: ((reason: any) => R | PromiseLike<R>) | null): Promise<T | R> {
     return this.then(undefined, onError);
   }
 

@@ -215,6 +215,11 @@ export interface Held {
   run: RunId;
   /** Up to where the worker has the journal, without a gap. */
   seq: number;
+  /**
+   * What it waits for, if nothing of it runs here and nothing will before the server sends it
+   * something: then it takes no slot. Absent, it counts as working.
+   */
+  wait?: Wait;
 }
 
 /** The first frame of a connection. */
@@ -280,6 +285,14 @@ export interface Kept {
  * does not list a kind in its `hello` is not sent a run whose journal holds it.
  */
 export type Kind = "step" | "intent" | "attempt" | "open" | "resolved" | "emit" | "lost" | "marker" | "cancel" | "reset" | "verb";
+
+/** An assignment whose process is not known to be gone. */
+export interface Lost {
+  /** The assignment. */
+  assignment: number;
+  /** When its lease surely had ended, by the server's clock. */
+  lease_end_ms: number;
+}
 
 /** A request for the journal's next page. */
 export interface MoreRequest {
@@ -357,11 +370,11 @@ export interface Placement {
   require?: boolean;
 }
 
-/** How an assignment ended. */
+/** How the last assignment ended, with all before it that may still be acting. */
 export interface Previous {
-  /** True if the process is known to be gone: nothing of it can act any more. */
+  /** True if nothing of them can act any more. */
   dead: boolean;
-  /** When its lease surely had ended, by the server's clock. */
+  /** When their leases surely had ended, by the server's clock. */
   lease_end_ms: number;
 }
 
@@ -502,6 +515,11 @@ export interface Start {
   key_generation?: number;
   /** What that is. */
   kind: DefinitionKind;
+  /**
+   * Assignments whose process is not known to be gone: what they began may still be acting. A
+   * worker that looks only at `previous` is safe too, and waits longer.
+   */
+  lost?: Lost[];
   /** The server's time. */
   now: number;
   /** How it was asked to run. */

@@ -11,7 +11,7 @@ import { textOf } from "../protocol/value.js";
 import { idempotencyKey } from "./derive.js";
 import { backOff, begin, submitStep, tryAgain } from "./effect.js";
 import { block } from "./ending.js";
-import { type Item, newSlot, SETTLED_BY_VERB, SETTLED_NOT_DONE } from "./journal.js";
+import { type Intent, type Item, newSlot, SETTLED_BY_VERB, SETTLED_NOT_DONE } from "./journal.js";
 import type { Machine } from "./machine.js";
 import { type EffectOutcome, isOnce, type Request, type RequestId, spec } from "./request.js";
 import { record, submit } from "./send.js";
@@ -25,9 +25,9 @@ const QUESTION = "settle";
  */
 export function lookUpQuestion(m: Machine, id: RequestId, request: Request): void {
   const used = m.journal.slots.get(request.key)?.settledUsed ?? 0;
-  while (m.journal.slots.has(childKey2(request.key, request.settles + 1))) request.settles += 1;
+  while (m.journal.slots.has(questionKey(request.key, request.settles + 1))) request.settles += 1;
   if (request.settles > used && !settledByVerb(m, request.key)) {
-    const question = childKey2(request.key, request.settles);
+    const question = questionKey(request.key, request.settles);
     m.journal.asked(question, id);
     request.stage = { at: "settling", question };
   } else {
@@ -35,18 +35,29 @@ export function lookUpQuestion(m: Machine, id: RequestId, request: Request): voi
   }
 }
 
-const childKey2 = (key: string, nth: number): string => childKey(key, QUESTION, nth);
+const questionKey = (key: string, nth: number): string => childKey(key, QUESTION, nth);
 
 /**
- * A doubt from an earlier assignment: it may still be acting until its lease and the step's time
- * limit have ended, unless its process is known to be gone, or the receiver keeps late comers out.
+ * A doubt from an earlier assignment: that one, and each after it, may still be acting until its
+ * lease and the step's time limit have ended, unless its process is known to be gone, or the
+ * receiver keeps late comers out by itself.
  */
-export function doubtRecorded(m: Machine, id: RequestId, timeoutMs: number, now: number): void {
+export function doubtRecorded(m: Machine, id: RequestId, intent: Intent, now: number): void {
   const request = m.requests.get(id);
   const isFenced = request ? (spec(request)?.isFenced ?? false) : false;
-  const { previous } = m.start;
-  const mayAct = previous !== undefined && !previous.dead && !isFenced;
-  doubt(m, id, mayAct ? previous.lease_end_ms + timeoutMs : now, now);
+  const leaseEndMs = isFenced ? undefined : leaseEndSince(m, intent.assignment);
+  doubt(m, id, leaseEndMs === undefined ? now : leaseEndMs + intent.timeoutMs, now);
+}
+
+/** When the last lease ends under which something of this assignment, or a later one, may act. */
+function leaseEndSince(m: Machine, assignment: number): number | undefined {
+  const { lost = [], previous } = m.start;
+  if (lost.length === 0) {
+    // A server that does not tell assignments apart speaks of all together.
+    return previous && !previous.dead ? previous.lease_end_ms : undefined;
+  }
+  const since = lost.filter((one) => one.assignment >= assignment);
+  return since.length === 0 ? undefined : Math.max(...since.map((one) => one.lease_end_ms));
 }
 
 /** The step is in doubt, and is to be settled at a time. */
@@ -119,7 +130,7 @@ function askPerson(m: Machine, id: RequestId): void {
   const request = m.requests.get(id);
   if (!request) return;
   request.settles += 1;
-  const question = childKey2(request.key, request.settles);
+  const question = questionKey(request.key, request.settles);
   request.stage = { at: "settling", question };
   const open: Open = {
     approval: {

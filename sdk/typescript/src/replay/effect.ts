@@ -64,7 +64,7 @@ function setGoing(m: Machine, id: RequestId, now: number): void {
 function setStepGoing(m: Machine, id: RequestId, request: Request, now: number): void {
   const slot = m.journal.slots.get(request.key);
   if (slot?.intent) {
-    doubtRecorded(m, id, slot.intent.timeoutMs, now);
+    doubtRecorded(m, id, slot.intent, now);
     return;
   }
   const due = slot?.nextMs ?? 0;

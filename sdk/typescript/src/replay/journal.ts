@@ -27,13 +27,19 @@ export function sortOfOpen(open: Open): Sort {
   return open.approval.kind === "settle" ? "settle" : "approval";
 }
 
+/** A `once` step that began to act: within which limit, and under which assignment. */
+export interface Intent {
+  timeoutMs: number;
+  assignment: number;
+}
+
 /** What the journal holds under one key, until its outcome has been handed to the code. */
 export interface Slot {
   firstSeq: number;
   build: string | undefined;
   sort: Sort;
   fingerprint: string | undefined;
-  intent: { timeoutMs: number } | undefined;
+  intent: Intent | undefined;
   /** The last journaled failed attempt, and when the next one is due. */
   attempts: number;
   nextMs: number;
@@ -190,7 +196,7 @@ export class Journal {
   private indexIntent(entry: JournalRecord): void {
     const detail = entry.record.detail as IntentDetail;
     const slot = this.slot(entry, "step");
-    slot.intent = { timeoutMs: detail.timeout_ms };
+    slot.intent = { timeoutMs: detail.timeout_ms, assignment: entry.assignment ?? 0 };
     slot.fingerprint = entry.record.fingerprint ?? slot.fingerprint;
   }
 

@@ -2,8 +2,6 @@
 
 import type { Effect, Host } from "../context/execution.js";
 import { type Body, Execution } from "../context/execution.js";
-import { faultOf } from "../context/failure.js";
-import { isVerdict } from "../context/leaves.js";
 import { StepError } from "../errors.js";
 import type { FromWorker, NewRecord, RunRef, Start } from "../protocol/frames.js";
 import { encode } from "../protocol/value.js";
@@ -16,11 +14,11 @@ import {
   type EffectId,
   type EffectOutcome,
   type EffectReport,
-  type Settlement,
   timedOut,
 } from "../replay/request.js";
 import type { StepContext } from "../step.js";
 import type { Clock } from "./clock.js";
+import { carryOut } from "./effect.js";
 import type { Outbox } from "./outbox.js";
 
 /** The longest timer that JavaScript has. */
@@ -153,7 +151,7 @@ export class RunTask implements Host {
       this.give((machine, now) => report(machine, begin.request, begin.effect, ended, now));
     };
     const step = this.stepContext(begin, controller.signal, usage);
-    void carryOut(begin, effect, step).then(end);
+    void carryOut(begin.kind, effect, step).then(end);
   }
 
   stop(effect: EffectId): void {
@@ -181,28 +179,5 @@ export class RunTask implements Host {
         usage.tokens = [input, output];
       },
     };
-  }
-}
-
-/** Runs the user's code; whatever it throws is an outcome. */
-async function carryOut(begin: Begin, effect: Effect, step: StepContext): Promise<EffectOutcome> {
-  if (begin.kind === "verify") return { type: "verified", verdict: await verify(effect, step) };
-  try {
-    const value = await effect.attempt(step);
-    return { type: "value", value: value === undefined ? undefined : encode(value) };
-  } catch (thrown) {
-    return { type: "failed", fault: faultOf(thrown) };
-  }
-}
-
-async function verify(effect: Effect, step: StepContext): Promise<Settlement> {
-  try {
-    const answer = await effect.verify?.(step);
-    if (!isVerdict(answer)) return { type: "unknown" };
-    if (answer.verdict !== "done") return { type: answer.verdict };
-    const { value } = answer;
-    return { type: "done", value: value === undefined ? undefined : encode(value) };
-  } catch {
-    return { type: "unknown" };
   }
 }

@@ -13,7 +13,8 @@
 
 mod cgroup;
 mod enter;
-pub(crate) mod git;
+mod footing;
+mod git;
 mod ids;
 mod init;
 pub(crate) mod keeper;
@@ -23,8 +24,10 @@ pub(crate) mod mounts;
 pub(crate) mod order;
 pub(crate) mod report;
 mod seccomp;
+pub(crate) mod survey;
 mod sys;
 pub(crate) mod view;
+mod watch;
 
 pub(crate) mod probe;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Environment, Isolation, ToolsConfig};
 use crate::local::order::{Bind, Guard, GuardKind, Order};
-use crate::local::{git, view};
+use crate::local::{survey, view};
 
 /// A box that is wanted.
 #[derive(Debug, Clone)]
@@ -35,6 +35,10 @@ pub enum Error {
     Path { path: PathBuf, error: std::io::Error },
     #[error("`{path}` cannot be shown in a box: {why}")]
     Forbidden { path: PathBuf, why: &'static str },
+    #[error(
+        "`{path}` holds more {what} than can be guarded\nhint: give the box a smaller folder, or clear away what is not needed"
+    )]
+    TooMuch { path: PathBuf, what: &'static str },
     #[error("the box id `{0}` may contain letters, digits, `_` and `-` only")]
     Id(String),
 }
@@ -87,14 +91,9 @@ impl SandboxSpec {
     }
 
     fn binds(&self, workspace: &Path) -> Result<(Vec<Bind>, Vec<String>), Error> {
-        let found = git::look(workspace);
         let mut first = workspace_bind(workspace);
-        let protects_git = self.config.local.protected.iter().any(|path| path.starts_with(".git/"));
-        if protects_git {
-            first.guards = found.guards;
-        }
+        let found = self.guard(&mut first)?;
         first.guards.extend(self.further_guards());
-        first.masks = found.sockets;
         let mut binds = vec![first];
         binds.extend(found.repository);
         let files = &self.config.files;
@@ -107,10 +106,31 @@ impl SandboxSpec {
                 if source.starts_with(workspace) || (is_system && !writable) {
                     continue;
                 }
-                binds.push(Bind { writable, ..Bind::read_only(source, target) });
+                let mut bind = Bind { writable, ..Bind::read_only(source, target) };
+                let repository = self.guard(&mut bind)?.repository;
+                binds.push(bind);
+                binds.extend(repository);
             }
         }
         Ok((binds, found.notes))
+    }
+
+    /// Guards the repositories in a bind, and covers the sockets.
+    fn guard(&self, bind: &mut Bind) -> Result<survey::Survey, Error> {
+        let failed = |survey::TooMuch(what)| Error::TooMuch { path: bind.source.clone(), what };
+        if !bind.source.is_dir() {
+            return Ok(survey::Survey::default());
+        }
+        if !bind.writable {
+            bind.masks = survey::read_only(&bind.source).map_err(failed)?;
+            return Ok(survey::Survey::default());
+        }
+        let mut found = survey::writable(&bind.source).map_err(failed)?;
+        if self.config.local.protected.iter().any(|path| path.starts_with(".git/")) {
+            bind.guards = std::mem::take(&mut found.guards);
+        }
+        bind.masks = std::mem::take(&mut found.sockets);
+        Ok(found)
     }
 
     /// Guards of protected paths that are not git's.

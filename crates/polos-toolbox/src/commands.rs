@@ -240,6 +240,10 @@ impl Commands {
                 record::prune_outputs(&self.state, 0);
                 record.begin(&intent)
             }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                record::take_back(&self.state)?;
+                record.begin(&intent)
+            }
             begun => begun,
         }
     }

@@ -2,8 +2,12 @@
 //!
 //! `intent.json` is made exclusively and is durable before anything is started: that is what makes
 //! a command start at most once. `lock` is held, as a file lock, for as long as the command's
-//! supervisor lives. `result.json` appears when the command has ended. None of them holds the
-//! environment, in which there may be secrets.
+//! supervisor lives. `result.json` appears when the command has ended; a power cut may take it, and
+//! then the outcome is unknown, which is true. None of them holds the environment, in which there
+//! may be secrets.
+//!
+//! What cannot be read is never taken for absent: a command runs as the user who owns these files,
+//! and may have taken the right to read them away.
 
 use std::fs::{self, File};
 use std::io;
@@ -62,7 +66,7 @@ impl Record {
 
     /// Takes the lock and writes the intent; `None` if there is one already.
     pub(crate) fn begin(&self, intent: &Intent) -> io::Result<Option<File>> {
-        durable::create_folder(&self.folder)?;
+        fs::create_dir_all(&self.folder)?;
         let lock = File::create(self.folder.join("lock"))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
@@ -85,8 +89,16 @@ impl Record {
         if let Some(result) = self.result() {
             return State::Done(result);
         }
-        if !self.folder.join("intent.json").exists() {
-            return State::NotStarted;
+        match fs::symlink_metadata(self.folder.join("intent.json")) {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                return State::NotStarted;
+            }
+            _ => {}
         }
         if self.is_locked() {
             return State::Running;
@@ -104,10 +116,10 @@ impl Record {
     pub(crate) fn write_result(&self, result: &ExecResult) {
         let Ok(bytes) = serde_json::to_vec(result) else { return };
         let path = self.folder.join("result.json");
-        let written = durable::replace(&path, &bytes);
+        let written = put(&path, &bytes);
         if written.is_err_and(|error| error.kind() == io::ErrorKind::StorageFull) {
             self.forget_output();
-            let _ = durable::replace(&path, &bytes);
+            let _ = put(&path, &bytes);
         }
     }
 
@@ -166,11 +178,26 @@ pub(crate) fn prune_outputs(state: &Path, bytes_max: u64) {
     }
 }
 
+/// Puts a file in place whole.
+fn put(path: &Path, content: &[u8]) -> io::Result<()> {
+    let fresh = path.with_extension("new");
+    fs::write(&fresh, content)?;
+    fs::rename(fresh, path)
+}
+
 /// What tells one command from another: the program, where it runs, what it reads. Not its
 /// environment, which a later worker may set differently.
 pub(crate) fn argv_sha256(exec: &Exec) -> String {
     let bytes = serde_json::to_vec(&(&exec.program, &exec.cwd, &exec.stdin)).unwrap_or_default();
     sha256_hex(&bytes)
+}
+
+/// Takes the rights back that a command, which runs as the same user, may have taken away.
+pub(crate) fn take_back(state: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    [state, &commands_folder(state)]
+        .iter()
+        .try_for_each(|folder| fs::set_permissions(folder, fs::Permissions::from_mode(0o700)))
 }
 
 pub(crate) fn commands_folder(state: &Path) -> PathBuf {

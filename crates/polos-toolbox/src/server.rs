@@ -134,7 +134,10 @@ fn relay(mut from: impl Read, mut to: impl Write) -> io::Result<()> {
 fn claim(state: &Path) -> Result<File, Error> {
     let failed = |source| Error::State { path: state.to_owned(), source };
     DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(failed)?;
+    // A command of an earlier box may have taken our rights away.
+    let _ = fs::set_permissions(state, Permissions::from_mode(0o700));
     fs::create_dir_all(record::commands_folder(state)).map_err(failed)?;
+    record::take_back(state).map_err(failed)?;
     let lock = File::create(state.join("toolbox.lock")).map_err(failed)?;
     rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
         .map_err(|_| Error::Taken { path: state.to_owned() })?;

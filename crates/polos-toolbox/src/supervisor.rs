@@ -35,7 +35,7 @@ use pipes::Pipes;
 use verdict::{Exit, Facts};
 
 /// Between the request to end and the kill.
-const KILL_GRACE: Duration = Duration::from_secs(2);
+const KILL_GRACE: Duration = Duration::from_millis(500);
 /// For output that processes left behind may still write, after the command has ended.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 /// Silence after which nothing more is expected of them.

@@ -23,24 +23,23 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    /// Makes what groups it can.
+    /// Makes what groups it can. The id ends in `.` and the number of the process that holds them.
     pub(crate) fn make(id: &str, limits: &Limits) -> Self {
         let mut groups = Self::default();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         for controller in ["pids", "memory", "cpu"] {
             if let Some(base) = version_1_base(controller, &mounts, &own) {
-                groups.make_one(
-                    controller,
-                    &base.join("polos").join(id),
-                    &settings_1(controller, limits),
-                );
+                let folder = base.join("polos");
+                sweep(&folder);
+                groups.make_one(controller, &folder.join(id), &settings_1(controller, limits));
             } else if let Some(root) = version_2_root(controller, &mounts) {
                 enable(&root, controller);
                 let folder = root.join("polos");
                 if fs::create_dir_all(&folder).is_ok() {
                     enable(&folder, controller);
                 }
+                sweep(&folder);
                 groups.make_one(controller, &folder.join(id), &settings_2(controller, limits));
             }
         }
@@ -84,6 +83,18 @@ impl Groups {
     pub(crate) fn remove(&self) {
         for folder in &self.folders {
             let _ = fs::remove_dir(folder);
+        }
+    }
+}
+
+/// Removes groups whose holder was killed before it could.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let holder = name.to_str().and_then(|name| name.rsplit_once('.')?.1.parse::<u32>().ok());
+        if holder.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            // One with processes in it cannot be removed.
+            let _ = fs::remove_dir(entry.path());
         }
     }
 }

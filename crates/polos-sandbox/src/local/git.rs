@@ -4,81 +4,28 @@
 //! repository can be written, but not its hooks, its configuration, or the files that could lead
 //! git to another configuration; and `.git` itself cannot be renamed away.
 
-use std::fs;
-use std::os::unix::fs::FileTypeExt as _;
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, Mode, OFlags};
 
 use super::order::{Bind, Guard, GuardKind};
 
-/// How deep repositories and sockets are looked for.
+/// How deep the repositories of submodules are looked for.
 const DEPTH_MAX: usize = 3;
-/// How many entries are looked at.
-const ENTRIES_MAX: usize = 20_000;
-/// Folders that hold packages rather than repositories of the user's.
-const SKIPPED: [&str; 3] = ["node_modules", "target", ".venv"];
-
-/// What was found in a workspace.
-#[derive(Debug, Default)]
-pub(crate) struct Found {
-    pub(crate) guards: Vec<Guard>,
-    /// Sockets: whoever listens there is not the box's business.
-    pub(crate) sockets: Vec<PathBuf>,
-    /// The repository that a linked worktree belongs to.
-    pub(crate) repository: Option<Bind>,
-    pub(crate) notes: Vec<String>,
-}
-
-/// Looks through a workspace, following no link.
-pub(crate) fn look(workspace: &Path) -> Found {
-    let mut found = Found::default();
-    let mut left = ENTRIES_MAX;
-    look_in(workspace, Path::new(""), DEPTH_MAX, &mut left, &mut found);
-    match fs::symlink_metadata(workspace.join(".git")) {
-        Ok(kind) if kind.is_file() => match linked_worktree(workspace) {
-            Some(bind) => found.repository = Some(bind),
-            None => found.notes.push(
-                "`.git` is a file that does not lead to a repository of this worktree; git does \
-                 not work in the box"
-                    .to_owned(),
-            ),
-        },
-        Ok(_) => {}
-        Err(_) => found.notes.push(
-            "the workspace is no git repository yet: hooks of one that the agent makes are not \
-             protected until the box is opened again"
-                .to_owned(),
-        ),
-    }
-    found
-}
-
-fn look_in(root: &Path, at: &Path, depth: usize, left: &mut usize, found: &mut Found) {
-    let Ok(entries) = fs::read_dir(root.join(at)) else { return };
-    for entry in entries.flatten() {
-        if *left == 0 {
-            return;
-        }
-        *left -= 1;
-        let (Ok(kind), name) = (entry.file_type(), entry.file_name()) else { continue };
-        let path = at.join(&name);
-        if name == ".git" {
-            // A link deeper down cannot be guarded, nor may it keep the box from opening.
-            if !kind.is_symlink() || at.as_os_str().is_empty() {
-                found.guards.extend(guards(root, &path, kind.is_dir()));
-            }
-        } else if kind.is_socket() {
-            found.sockets.push(path);
-        } else if kind.is_dir() && depth > 0 && !SKIPPED.iter().any(|skipped| name == *skipped) {
-            look_in(root, &path, depth - 1, left, found);
-        }
-    }
-}
+/// The most linked worktrees, and entries of `modules`, that are guarded one by one; where there
+/// are more, all of them are read-only.
+const ENTRIES_MAX: usize = 200;
+/// The files that say where something is hold a path.
+const PATH_FILE_BYTES_MAX: u64 = 8 * 1024;
 
 fn guard(path: PathBuf, kind: GuardKind) -> Guard {
     Guard { path, kind }
 }
 
-fn guards(root: &Path, git: &Path, is_folder: bool) -> Vec<Guard> {
+/// The guards of one repository, or of the file that links to one.
+pub(crate) fn guards(root: &Path, git: &Path, is_folder: bool) -> Vec<Guard> {
     if is_folder {
         return repository_guards(root, git);
     }
@@ -97,7 +44,14 @@ fn repository_guards(root: &Path, git: &Path) -> Vec<Guard> {
         guard(git.join("commondir"), file(".\n")),
     ];
     guards.extend(worktree_guards(root, git));
-    module_guards(root, &git.join("modules"), DEPTH_MAX, &mut guards);
+    let modules = git.join("modules");
+    let mut left = ENTRIES_MAX;
+    let mut found = Vec::new();
+    if module_guards(root, &modules, DEPTH_MAX, &mut left, &mut found) {
+        guards.extend(found);
+    } else {
+        guards.push(guard(modules, GuardKind::ReadOnly));
+    }
     guards
 }
 
@@ -105,8 +59,12 @@ fn repository_guards(root: &Path, git: &Path) -> Vec<Guard> {
 fn worktree_guards(root: &Path, git: &Path) -> Vec<Guard> {
     let worktrees = git.join("worktrees");
     let Ok(entries) = fs::read_dir(root.join(&worktrees)) else { return Vec::new() };
+    let entries: Vec<_> = entries.flatten().take(ENTRIES_MAX + 1).collect();
+    if entries.len() > ENTRIES_MAX {
+        return vec![guard(worktrees, GuardKind::ReadOnly)];
+    }
     let mut guards = vec![guard(worktrees.clone(), GuardKind::Pinned)];
-    for entry in entries.flatten() {
+    for entry in entries {
         let worktree = worktrees.join(entry.file_name());
         guards.push(guard(worktree.clone(), GuardKind::Pinned));
         for name in ["commondir", "gitdir", "config.worktree"] {
@@ -116,31 +74,46 @@ fn worktree_guards(root: &Path, git: &Path) -> Vec<Guard> {
     guards
 }
 
-/// The repositories of submodules, which lie in that of the parent.
-fn module_guards(root: &Path, modules: &Path, depth: usize, guards: &mut Vec<Guard>) {
-    let Ok(entries) = fs::read_dir(root.join(modules)) else { return };
-    for entry in entries.flatten().take(ENTRIES_MAX / 100) {
+/// The repositories of submodules, which lie in that of the parent; false if there are too many.
+fn module_guards(
+    root: &Path,
+    modules: &Path,
+    depth: usize,
+    left: &mut usize,
+    guards: &mut Vec<Guard>,
+) -> bool {
+    let Ok(entries) = fs::read_dir(root.join(modules)) else { return true };
+    guards.push(guard(modules.to_owned(), GuardKind::Pinned));
+    for entry in entries.flatten() {
+        if *left == 0 {
+            return false;
+        }
+        *left -= 1;
         let module = modules.join(entry.file_name());
-        if root.join(&module).join("HEAD").is_file() {
+        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        if root.join(&module).join("HEAD").symlink_metadata().is_ok() {
             guards.push(guard(module.clone(), GuardKind::Pinned));
             guards.push(guard(module.join("hooks"), GuardKind::ReadOnlyFolder));
             guards.push(guard(module.join("config"), GuardKind::ReadOnly));
-        } else if depth > 0 && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            module_guards(root, &module, depth - 1, guards);
+        } else if depth > 0 && !module_guards(root, &module, depth - 1, left, guards) {
+            return false;
         }
     }
+    true
 }
 
 /// The repository of a linked worktree, if it says itself that this is its worktree.
 ///
 /// The `.git` file alone proves nothing: an agent could have written it.
-fn linked_worktree(workspace: &Path) -> Option<Bind> {
-    let link = fs::read_to_string(workspace.join(".git")).ok()?;
+pub(crate) fn linked_worktree(workspace: &Path) -> Option<Bind> {
+    let link = read_path_file(&workspace.join(".git"))?;
     let named = workspace.join(link.strip_prefix("gitdir:")?.trim());
     let private = fs::canonicalize(named).ok()?;
-    let common = fs::read_to_string(private.join("commondir")).ok()?;
+    let common = read_path_file(&private.join("commondir"))?;
     let common = fs::canonicalize(private.join(common.trim())).ok()?;
-    let back = fs::read_to_string(private.join("gitdir")).ok()?;
+    let back = read_path_file(&private.join("gitdir"))?;
     let back = fs::canonicalize(private.join(back.trim())).ok()?;
     let is_ours = back == workspace.join(".git") && private.parent()? == common.join("worktrees");
     if !is_ours || common.starts_with(workspace) {
@@ -149,6 +122,16 @@ fn linked_worktree(workspace: &Path) -> Option<Bind> {
     let mut guards = repository_guards(&common, Path::new(""));
     guards.retain(|guard| !guard.path.as_os_str().is_empty());
     Some(Bind { source: common.clone(), target: common, writable: true, guards, masks: Vec::new() })
+}
+
+/// Reads a small file that an agent may have put there: not a link, not a pipe, not a device.
+fn read_path_file(path: &Path) -> Option<String> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty()).ok()?;
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(&file).ok()?.st_mode);
+    let mut text = String::new();
+    File::from(file).take(PATH_FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
+    kind.is_file().then_some(text)
 }
 
 #[cfg(test)]
@@ -161,21 +144,6 @@ mod tests {
     }
 
     #[test]
-    fn repositories_are_found_at_every_level() {
-        let dir = tempfile::tempdir().unwrap();
-        write(&dir.path().join(".git/config"), "");
-        write(&dir.path().join(".git/modules/sub/HEAD"), "");
-        write(&dir.path().join("a/b/.git/config"), "");
-        write(&dir.path().join("node_modules/x/.git/config"), "");
-        let found = look(dir.path());
-        let has = |path: &str| found.guards.iter().any(|guard| guard.path == Path::new(path));
-        assert!(has(".git/hooks") && has(".git/config") && has(".git/commondir"));
-        assert!(has(".git/modules/sub/hooks") && has("a/b/.git/config"));
-        assert!(!has("node_modules/x/.git/config"));
-        assert!(found.notes.is_empty());
-    }
-
-    #[test]
     fn a_worktree_must_be_claimed_by_its_repository() {
         let dir = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(dir.path()).unwrap();
@@ -184,8 +152,43 @@ mod tests {
         write(&private.join("commondir"), "../..\n");
         write(&private.join("gitdir"), &format!("{}/.git\n", tree.display()));
         write(&tree.join(".git"), &format!("gitdir: {}\n", private.display()));
-        assert_eq!(look(&tree).repository.unwrap().source, main);
+        assert_eq!(linked_worktree(&tree).unwrap().source, main);
         write(&private.join("gitdir"), &format!("{}/.git\n", root.join("main").display()));
-        assert!(look(&tree).repository.is_none());
+        assert!(linked_worktree(&tree).is_none());
+    }
+
+    #[test]
+    fn what_an_agent_put_in_the_way_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::os::unix::fs::symlink("/dev/zero", at("endless")).unwrap();
+        let fifo = std::ffi::CString::new(at("pipe").to_str().unwrap()).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            fifo.as_c_str(),
+            FileType::Fifo,
+            Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        File::create(at("huge")).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(read_path_file(&at("endless")), None);
+        assert_eq!(read_path_file(&at("pipe")), None);
+        assert_eq!(read_path_file(&at("huge")).map(|text| text.len()), Some(8 * 1024));
+    }
+
+    #[test]
+    fn many_worktrees_and_modules_are_guarded_as_a_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        for index in 0..=ENTRIES_MAX {
+            fs::create_dir_all(dir.path().join(format!(".git/worktrees/{index}"))).unwrap();
+            fs::create_dir_all(dir.path().join(format!(".git/modules/{index}"))).unwrap();
+        }
+        let guards = guards(dir.path(), Path::new(".git"), true);
+        for name in [".git/worktrees", ".git/modules"] {
+            let whole = guard(PathBuf::from(name), GuardKind::ReadOnly);
+            assert!(guards.contains(&whole), "{name}");
+        }
+        assert!(guards.len() < 20);
     }
 }

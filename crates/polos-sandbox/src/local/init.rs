@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Network;
 
 use super::landlock::{Grant, Rules};
+use super::{seccomp, sys};
 
 /// The workspace as the tools call it, wherever it is.
 const WORKSPACE: &str = "/workspace";
@@ -40,8 +41,14 @@ pub(crate) struct Lock {
     pub(crate) granted: Vec<(PathBuf, Grant)>,
 }
 
-/// The ruleset for the commands of this supervisor.
-static RULESET: OnceLock<Rules> = OnceLock::new();
+/// What the commands of this supervisor are locked with.
+static LOCK: OnceLock<Locked> = OnceLock::new();
+
+#[derive(Debug)]
+struct Locked {
+    rules: Option<Rules>,
+    filter: Vec<libc::sock_filter>,
+}
 
 /// Serves as the toolbox until the grace is over.
 pub(crate) fn serve(options: &str) -> Result<(), String> {
@@ -69,7 +76,8 @@ pub(crate) fn supervise(lock: &str) -> Result<(), String> {
     let lock: Option<Lock> = serde_json::from_str(lock).map_err(|error| error.to_string())?;
     if let Some(lock) = lock {
         let rules = make_rules(&lock).map_err(|error| format!("Landlock: {error}"))?;
-        rules.and_then(|rules| RULESET.set(rules).err());
+        // It is set here only.
+        let _ = LOCK.set(Locked { rules, filter: seccomp::for_commands() });
     }
     program::supervise(before_command).map_err(|error| error.to_string())
 }
@@ -84,9 +92,12 @@ fn make_rules(lock: &Lock) -> io::Result<Option<Rules>> {
 
 /// Runs in the new process of a command, where nothing but system calls is allowed.
 fn before_command() -> io::Result<()> {
-    let Some(rules) = RULESET.get() else { return Ok(()) };
+    let Some(locked) = LOCK.get() else { return Ok(()) };
     be_killed_first();
-    rules.restrict()
+    if let Some(rules) = &locked.rules {
+        rules.restrict()?;
+    }
+    sys::seccomp(&locked.filter)
 }
 
 /// When memory runs out, commands go before the toolbox; where that cannot be said, the kernel

@@ -1,11 +1,10 @@
 //! The keeper: on the host, one for each box. It prepares, clones, waits, and clears away.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -18,9 +17,10 @@ use crate::config::{Isolation, Network};
 use super::cgroup::Groups;
 use super::enter::{self, Inheritance};
 use super::ids::Ids;
-use super::order::{Bind, GuardKind, Order};
+use super::order::Order;
 use super::report::Report;
-use super::{init, mounts, order, sys, view};
+use super::watch::Watch;
+use super::{footing, init, order, sys, view};
 
 /// What the keeper says to the worker, in one line, before the toolbox has the connection.
 #[derive(Debug, Serialize, Deserialize)]
@@ -74,6 +74,10 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
 }
 
 fn keep() -> ExitCode {
+    // Whatever the worker had open without saying that it is its own: a port, a pipe.
+    if let Err(error) = sys::close_from(3) {
+        return refuse(&error.to_string());
+    }
     let mut input = match stdin_file() {
         Ok(file) => file,
         Err(error) => return refuse(&error.to_string()),
@@ -120,23 +124,32 @@ fn run(order: &Order) -> Result<ExitCode, String> {
         .map_err(|error| format!("the workspace `{}`: {error}", order.workspace.display()))?;
     enter::make_folders(order, &ids)
         .map_err(|error| format!("the box's folder `{}`: {error}", order.folder.display()))?;
-    let made = make_missing(order).map_err(|error| error.to_string())?;
+    let footing = footing::make(order).map_err(|error| error.to_string())?;
     let mut groups = if order.isolation == Isolation::None {
         Groups::default()
     } else {
-        Groups::make(&order.id, &order.limits)
+        Groups::make(&group_name(order), &order.limits)
     };
     let outcome = start(order, &ids, &mut groups).and_then(|born| {
+        let watch = born.report.namespaces.then(|| Watch::begin(born.pid)).transpose();
+        let watch = watch.map_err(|error| format!("the box cannot be watched: {error}"))?;
         publish(order, &born).map_err(|error| error.to_string())?;
-        wait(born.pid);
+        wait(born.pid, watch);
         Ok(ExitCode::SUCCESS)
     });
     groups.remove();
-    for path in made {
-        let _ = fs::remove_file(path);
-    }
+    footing.into_iter().for_each(footing::Made::remove);
     let _ = fs::remove_file(order.folder.join("box.json"));
     outcome
+}
+
+/// Two boxes may have one id, in different folders; and a keeper that was killed leaves its groups.
+fn group_name(order: &Order) -> String {
+    use sha2::Digest as _;
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = sha2::Sha256::digest(order.folder.as_os_str().as_bytes());
+    let folder = crate::hex(&folder[..4]);
+    format!("{}-{folder}.{}", order.id, rustix::process::getpid().as_raw_nonzero())
 }
 
 /// Takes the box for this keeper, for as long as the file is open.
@@ -318,9 +331,14 @@ fn publish(order: &Order, born: &Born) -> io::Result<()> {
 }
 
 /// Waits until the first process has ended, and with it every process of its namespace.
-fn wait(first: Pid) {
+fn wait(first: Pid, watch: Option<Watch>) {
     // Without a namespace, what the first process leaves behind comes to us.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    if let Some(Err(why)) = watch.map(Watch::until_end_or_change) {
+        // Whoever reads the log learns why the box has gone.
+        let _ = writeln!(io::stderr(), "the box is ended: {why}");
+        let _ = rustix::process::kill_process(first, Signal::KILL);
+    }
     loop {
         match rustix::process::wait(WaitOptions::empty()) {
             Ok(Some((pid, _))) if pid == first => break,
@@ -346,79 +364,6 @@ fn sweep() {
 fn end(pid: Pid) {
     let _ = rustix::process::kill_process(pid, Signal::KILL);
     let _ = rustix::process::waitpid(Some(pid), WaitOptions::empty());
-}
-
-/// What is made where a guard needs something to stand on.
-#[derive(Debug, Clone, Copy)]
-enum Missing<'a> {
-    Folder,
-    File(&'a str),
-}
-
-/// Makes what guards need to stand on; gives the files to take away at the end.
-fn make_missing(order: &Order) -> io::Result<Vec<PathBuf>> {
-    let mut made = Vec::new();
-    for bind in &order.binds {
-        for guard in &bind.guards {
-            let missing = match &guard.kind {
-                GuardKind::Pinned | GuardKind::ReadOnly => continue,
-                GuardKind::ReadOnlyFolder => Missing::Folder,
-                GuardKind::ReadOnlyFile { content } => Missing::File(content),
-            };
-            if make_one(bind, &guard.path, missing)? && matches!(missing, Missing::File(_)) {
-                made.push(bind.source.join(&guard.path));
-            }
-        }
-    }
-    Ok(made)
-}
-
-/// Makes one thing where nothing is, following no link; it belongs to whoever owns its folder.
-fn make_one(bind: &Bind, path: &Path, missing: Missing<'_>) -> io::Result<bool> {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(false) };
-    let root = mounts::folder(&bind.source)?;
-    let Ok(parent) = mounts::beneath(root.as_fd(), parent) else { return Ok(false) };
-    let made = match missing {
-        Missing::Folder => rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)),
-        Missing::File(content) => {
-            let flags =
-                OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            match rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(0o644)) {
-                Ok(file) => {
-                    File::from(file).write_all(content.as_bytes())?;
-                    Ok(())
-                }
-                Err(errno) => Err(errno),
-            }
-        }
-    };
-    match made {
-        Ok(()) => give_to_owner_of(&parent, name).map(|()| true),
-        Err(rustix::io::Errno::EXIST) => Ok(is_left_over(&parent, name, missing)),
-        Err(rustix::io::Errno::NOTDIR) => Ok(false),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-/// Whether a keeper that was killed has made this file, to be taken away by us.
-fn is_left_over(parent: &OwnedFd, name: &OsStr, missing: Missing<'_>) -> bool {
-    let Missing::File(content) = missing else { return false };
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let Ok(file) = rustix::fs::openat(parent, name, flags, Mode::empty()) else { return false };
-    let mut found = String::new();
-    let read = File::from(file).take(1024).read_to_string(&mut found);
-    read.is_ok() && !content.is_empty() && found == content
-}
-
-fn give_to_owner_of(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    let owner = rustix::fs::fstat(parent)?;
-    let uid = Some(rustix::fs::Uid::from_raw(owner.st_uid));
-    let gid = Some(rustix::fs::Gid::from_raw(owner.st_gid));
-    let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-    Ok(rustix::fs::chownat(parent, name, uid, gid, flags)?)
 }
 
 impl Process {

@@ -13,6 +13,10 @@ pub(crate) const OWN_PROCESSES: u64 = 24;
 /// limit as the commands.
 const FILE_BYTES_MIN: u64 = 80 << 20;
 
+/// No core file is that small, and a host whose cores go to a program (`|` in `core_pattern`, run as
+/// root outside of every box) takes this very number for "do not start it". It ignores a 0.
+const CORE_BYTES: u64 = 1;
+
 /// Limits that a control group, where there is one, holds better.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PerProcess {
@@ -25,7 +29,7 @@ pub(crate) fn set(limits: &Limits, per_process: PerProcess) -> io::Result<()> {
     let set = |resource, value: u64| {
         setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })
     };
-    set(Resource::Core, 0)?;
+    set(Resource::Core, CORE_BYTES)?;
     set(Resource::Nofile, limits.open_files)?;
     set(Resource::Fsize, limits.file_bytes.max(FILE_BYTES_MIN))?;
     if per_process.processes {

@@ -105,7 +105,7 @@ fn landlock_finding(version: u32) -> Finding {
 }
 
 fn group_finding() -> Finding {
-    let groups = Groups::make("probe", &Limits::default());
+    let groups = Groups::make(&format!("probe.{}", std::process::id()), &Limits::default());
     groups.remove();
     let missing: Vec<&str> =
         ["pids", "memory", "cpu"].into_iter().filter(|name| !groups.holds(name)).collect();

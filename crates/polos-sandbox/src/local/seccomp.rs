@@ -114,9 +114,46 @@ const NAMESPACES: i32 = libc::CLONE_NEWUSER
 /// Puts input into a terminal.
 const TERMINAL_INJECTIONS: [u32; 2] = [0x5412, 0x541c];
 
+/// The bits that let whoever runs a file be its owner. In the box they mean nothing; on the host,
+/// where the workspace is the user's own, they would be an open door.
+const SET_ID: u32 = libc::S_ISUID | libc::S_ISGID;
+
+/// Flags with which a file is made, so that a mode counts.
+const MAKING: u32 = (libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY)).cast_unsigned();
+
+/// Calls that give a file a mode, and which of their arguments that is.
+const MODES: &[(c_long, u32)] = &[
+    (libc::SYS_fchmod, 1),
+    (libc::SYS_fchmodat, 2),
+    (libc::SYS_fchmodat2, 2),
+    (libc::SYS_mknodat, 2),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_chmod, 1),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_mknod, 1),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_creat, 1),
+];
+
+/// Calls that give a file a mode if they make it: the arguments of the flags and of the mode.
+const OPENINGS: &[(c_long, u32, u32)] = &[
+    (libc::SYS_openat, 2, 3),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_open, 1, 2),
+];
+
 /// Installs the filter; it cannot be taken off again.
 pub(crate) fn install(network: Network) -> io::Result<()> {
-    sys::seccomp(&mut filter(network))
+    sys::seccomp(&filter(network))
+}
+
+/// The filter that commands get on top: `openat2` can give a mode too, and holds it in memory,
+/// where a filter cannot see it. Programs that know the call know what to do without.
+pub(crate) fn for_commands() -> Vec<sock_filter> {
+    let mut program = vec![load(NUMBER)];
+    program.extend(on(libc::SYS_openat2, &[answer(errno(libc::ENOSYS))]));
+    program.push(answer(ALLOW));
+    program
 }
 
 fn filter(network: Network) -> Vec<sock_filter> {
@@ -154,10 +191,30 @@ fn filter(network: Network) -> Vec<sock_filter> {
             answer(ALLOW),
         ],
     ));
+    for &(number, mode) in MODES {
+        program.extend(on(number, &no_set_id(mode)));
+    }
+    for &(number, flags, mode) in OPENINGS {
+        let mut opening =
+            vec![load(argument(flags)), masked(MAKING), jump(BPF_JEQ, 0, 0, 1), answer(ALLOW)];
+        opening.extend(no_set_id(mode));
+        program.extend(on(number, &opening));
+    }
     program.extend(on(libc::SYS_socket, &sockets(network)));
     program.extend(on(libc::SYS_socketpair, &only_families(&[libc::AF_UNIX])));
     program.push(answer(ALLOW));
     program
+}
+
+/// Refuses a mode with the bits of another's rights.
+fn no_set_id(mode: u32) -> [sock_filter; 5] {
+    [
+        load(argument(mode)),
+        masked(SET_ID),
+        jump(BPF_JEQ, 0, 0, 1),
+        answer(ALLOW),
+        answer(errno(libc::EPERM)),
+    ]
 }
 
 /// The families of sockets that suit the network; netlink only to list one's own interfaces.
@@ -227,9 +284,12 @@ fn instruction(code: u32, k: u32, jt: u8, jf: u8) -> sock_filter {
 mod tests {
     use super::*;
 
+    fn run(network: Network, number: c_long, [a, b, c]: [u32; 3]) -> u32 {
+        interpret(&filter(network), number, [a, b, c, 0])
+    }
+
     /// Interprets a filter for one system call.
-    fn run(network: Network, number: c_long, arguments: [u32; 3]) -> u32 {
-        let program = filter(network);
+    fn interpret(program: &[sock_filter], number: c_long, arguments: [u32; 4]) -> u32 {
         let (mut register, mut at) = (0, 0);
         loop {
             let step = program[at];
@@ -285,5 +345,29 @@ mod tests {
         assert_eq!(full([40, 0, 0]), family);
         #[cfg(target_arch = "x86_64")]
         assert_eq!(none(c_long::from(X32), [0; 3]), KILL);
+    }
+
+    #[test]
+    fn no_file_gets_the_bits_of_anothers_rights() {
+        let judge = |number, arguments| interpret(&filter(Network::None), number, arguments);
+        let eperm = errno(libc::EPERM);
+        for bits in [0o4755, 0o2755, 0o6000] {
+            assert_eq!(judge(libc::SYS_fchmod, [3, bits, 0, 0]), eperm);
+            assert_eq!(judge(libc::SYS_fchmodat, [3, 0, bits, 0]), eperm);
+            assert_eq!(judge(libc::SYS_fchmodat2, [3, 0, bits, 0]), eperm);
+            assert_eq!(judge(libc::SYS_mknodat, [3, 0, 0o100_000 | bits, 0]), eperm);
+            let making = libc::O_CREAT.cast_unsigned();
+            assert_eq!(judge(libc::SYS_openat, [3, 0, making | 1, bits]), eperm);
+            let unnamed = libc::O_TMPFILE.cast_unsigned();
+            assert_eq!(judge(libc::SYS_openat, [3, 0, unnamed | 1, bits]), eperm);
+            // Without a file to be made the mode is whatever was in the register.
+            assert_eq!(judge(libc::SYS_openat, [3, 0, 0, bits]), ALLOW);
+            assert_eq!(judge(libc::SYS_openat, [3, 0, 0o200_000, bits]), ALLOW);
+        }
+        assert_eq!(judge(libc::SYS_fchmod, [3, 0o1777, 0, 0]), ALLOW);
+        assert_eq!(judge(libc::SYS_openat, [3, 0, libc::O_CREAT.cast_unsigned(), 0o666]), ALLOW);
+        let command = |number| interpret(&for_commands(), number, [0; 4]);
+        assert_eq!(command(libc::SYS_openat2), errno(libc::ENOSYS));
+        assert_eq!(command(libc::SYS_openat), ALLOW);
     }
 }

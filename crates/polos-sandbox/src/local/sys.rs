@@ -87,6 +87,15 @@ pub(crate) fn close_on_exec(first: u32) -> io::Result<()> {
     check(answer).map(drop)
 }
 
+/// Closes every descriptor from `first` on.
+///
+/// To be called before anything of one's own is open there.
+pub(crate) fn close_from(first: u32) -> io::Result<()> {
+    // SAFETY: the call takes numbers only, and no descriptor from `first` on is owned here yet.
+    let answer = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+    check(answer).map(drop)
+}
+
 /// Executes the file behind a descriptor; returns only when that fails.
 pub(crate) fn execute(program: BorrowedFd<'_>, argv: &[CString], env: &[CString]) -> io::Error {
     let pointers = |list: &[CString]| {
@@ -175,10 +184,11 @@ pub(crate) fn landlock_restrict(ruleset: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 /// Installs a seccomp filter for this process and its descendants.
-pub(crate) fn seccomp(filter: &mut [libc::sock_filter]) -> io::Result<()> {
+pub(crate) fn seccomp(filter: &[libc::sock_filter]) -> io::Result<()> {
     let length = u16::try_from(filter.len()).map_err(io::Error::other)?;
-    let program = libc::sock_fprog { len: length, filter: filter.as_mut_ptr() };
-    // SAFETY: the program and its instructions live across the call, which copies them.
+    let program = libc::sock_fprog { len: length, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: the program and its instructions live across the call, which copies them and writes
+    // nothing.
     let answer = unsafe {
         libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program)
     };

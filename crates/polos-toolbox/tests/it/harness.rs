@@ -152,7 +152,28 @@ impl Drop for Toolbox {
         let _ = self.client.call(Request::Shutdown);
         let _ = self.process.kill();
         let _ = self.process.wait();
+        // A toolbox or supervisor that was killed by the test has left its commands to nobody.
+        let limit = Instant::now() + Duration::from_secs(10);
+        loop {
+            let left = processes_in(self.folder.path());
+            if left.is_empty() || Instant::now() > limit {
+                break;
+            }
+            for pid in left {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
+}
+
+/// Processes that work in a folder, or in one that was there.
+pub(crate) fn processes_in(folder: &Path) -> Vec<Pid> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let within = entries.filter(|entry| {
+        fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder))
+    });
+    within.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)).collect()
 }
 
 pub(crate) fn shell(id: &str, line: &str) -> Exec {

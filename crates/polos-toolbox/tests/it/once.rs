@@ -6,7 +6,9 @@ use polos_toolbox::client::{Client, Error};
 use polos_toolbox::message::{Code, Connector, Exec, ExecResult, Reply, Request, Status, Stream};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{Options, Toolbox, connect, pipeline, plan, shell, spawn, start, until};
+use crate::harness::{
+    Options, Toolbox, connect, pipeline, plan, processes_in, shell, spawn, start, until,
+};
 
 fn status(client: &Client, command: &str) -> Status {
     match client.call(Request::Status { command: command.to_owned() }).unwrap() {
@@ -173,8 +175,33 @@ fn an_intent_without_an_outcome_is_in_doubt() {
     assert_eq!(again.code, Code::OutcomeUnknown, "{again}");
     assert_eq!(attach(&toolbox.client, "a"), Err(Code::OutcomeUnknown));
     assert_eq!(attach(&toolbox.client, "b"), Err(Code::NotStarted));
-    fs::write(toolbox.workspace().join("go"), "").unwrap();
     assert_eq!(effects(&toolbox), 1);
+    // What is in doubt may run on; nothing of it outlives this test.
+    let folder = toolbox.folder.path().to_owned();
+    assert!(!processes_in(&folder).is_empty());
+    drop(toolbox);
+    assert_eq!(processes_in(&folder), []);
+}
+
+#[test]
+fn what_cannot_be_read_is_not_taken_for_absent() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let toolbox = start();
+    toolbox.shell("a", "echo once >> effects");
+    let commands = toolbox.state().join("commands");
+    let record = fs::read_dir(&commands).unwrap().next().unwrap().unwrap().path();
+    if rustix::process::geteuid().is_root() {
+        // Nothing keeps root out; what cannot be read is made of something else.
+        fs::remove_dir_all(&record).unwrap();
+        std::os::unix::fs::symlink(&record, &record).unwrap();
+    } else {
+        fs::set_permissions(&record, fs::Permissions::from_mode(0)).unwrap();
+    }
+    // Its supervisor, which knows, may take a moment to end.
+    until("it is in doubt", || matches!(status(&toolbox.client, "a"), Status::Unknown { .. }));
+    let again = toolbox.refused(Request::Exec(shell("a", "echo once >> effects")));
+    assert_eq!(again.code, Code::OutcomeUnknown, "{again}");
+    assert_eq!((effects(&toolbox), toolbox.started()), (1, 1));
 }
 
 #[test]

@@ -117,7 +117,11 @@ impl Bench<'_> {
 }
 
 fn check(policy: &ExecPolicy, wanted: &Wanted) -> Verdict {
-    policy.check(ExecQuestion { command: &wanted.command, env: &BTreeMap::new() })
+    policy.check(ExecQuestion {
+        command: &wanted.command,
+        cwd: wanted.cwd.as_deref(),
+        env: &BTreeMap::new(),
+    })
 }
 
 impl Question {
@@ -170,6 +174,23 @@ mod tests {
     fn what_no_pattern_can_name_is_asked_each_time() {
         assert_eq!(question("ls $(rm x)").scopes, ["run"]);
         assert_eq!(question("ls *.rs").scopes, ["run"]);
+    }
+
+    #[test]
+    fn where_it_runs_is_judged_too() {
+        let policy = ExecPolicy::new(Security::Allowlist, ["git status *"]).unwrap();
+        let bench =
+            Bench { policy: &policy, granted: &[], environment: "local:x", has_session: false };
+        let judge = |cwd: &str| {
+            let wanted =
+                Wanted { command: "git status".to_owned(), cwd: Some(cwd.to_owned()), stdin: None };
+            bench.judge(&wanted)
+        };
+        assert!(matches!(judge("src"), Judgement::Run { .. }));
+        let Judgement::Ask(question) = judge("/etc") else { panic!("it was not asked") };
+        assert!(question.ask.reason.contains("/etc"), "{}", question.ask.reason);
+        // No pattern for the command could make it pass there.
+        assert_eq!(question.scopes, ["run"]);
     }
 
     #[test]

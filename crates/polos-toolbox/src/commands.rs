@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -46,6 +47,8 @@ pub(crate) struct Commands {
     family: Arc<Family>,
     /// Also held while a command begins, so that two requests do not begin it both.
     live: Mutex<HashMap<String, Arc<Live>>>,
+    /// Bytes of output kept, so that not all of them are counted for each command.
+    kept: AtomicU64,
 }
 
 /// A command whose supervisor is our child.
@@ -91,7 +94,8 @@ impl Commands {
         supervisor: Vec<OsString>,
         family: Arc<Family>,
     ) -> Self {
-        Self { state, ledger, supervisor, family, live: Mutex::default() }
+        let kept = AtomicU64::new(record::prune_outputs(&state, OUTPUTS_BYTES_MAX));
+        Self { state, ledger, supervisor, family, live: Mutex::default(), kept }
     }
 
     /// Begins a command, or finds the one that was begun under its id.
@@ -233,7 +237,10 @@ impl Commands {
 
     /// Writes the intent, and makes room for it where outputs have taken it all.
     fn record(&self, record: &Record, exec: &Exec) -> io::Result<Option<File>> {
-        record::prune_outputs(&self.state, OUTPUTS_BYTES_MAX);
+        if self.kept.load(Ordering::Relaxed) > OUTPUTS_BYTES_MAX {
+            let left = record::prune_outputs(&self.state, OUTPUTS_BYTES_MAX);
+            self.kept.store(left, Ordering::Relaxed);
+        }
         let intent = Intent::of(exec);
         match record.begin(&intent) {
             Err(error) if error.kind() == io::ErrorKind::StorageFull => {
@@ -309,7 +316,10 @@ impl Commands {
             live.note(message);
         }
         self.family.wait(child);
-        let result = Record::of(&self.state, command).result();
+        let record = Record::of(&self.state, command);
+        let bytes = std::fs::metadata(record.output_path()).map_or(0, |output| output.len());
+        self.kept.fetch_add(bytes, Ordering::Relaxed);
+        let result = record.result();
         self.lock().remove(command);
         live.end(result);
     }

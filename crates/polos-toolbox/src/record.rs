@@ -86,25 +86,43 @@ impl Record {
     }
 
     pub(crate) fn state(&self) -> State {
+        if self.has_intent().is_err() {
+            // Where that helps, the look sees what this one was kept from.
+            let _ = self.take_back();
+        }
+        self.look()
+    }
+
+    fn look(&self) -> State {
         if let Some(result) = self.result() {
             return State::Done(result);
         }
-        match fs::symlink_metadata(self.folder.join("intent.json")) {
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                ) =>
-            {
-                return State::NotStarted;
-            }
-            _ => {}
+        match self.has_intent() {
+            Ok(true) => {}
+            Ok(false) => return State::NotStarted,
+            Err(_) => return State::Unknown,
         }
         if self.is_locked() {
             return State::Running;
         }
         // It may have ended between the two looks.
         self.result().map_or(State::Unknown, State::Done)
+    }
+
+    fn has_intent(&self) -> io::Result<bool> {
+        use io::ErrorKind::{NotADirectory, NotFound};
+        match fs::symlink_metadata(self.folder.join("intent.json")) {
+            Ok(_) => Ok(true),
+            Err(error) if matches!(error.kind(), NotFound | NotADirectory) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes the rights back that a command may have taken away.
+    fn take_back(&self) -> io::Result<()> {
+        let state = self.folder.parent().and_then(Path::parent).unwrap_or(&self.folder);
+        take_back(state)?;
+        give_rights(&self.folder)
     }
 
     pub(crate) fn result(&self) -> Option<Box<ExecResult>> {
@@ -154,9 +172,10 @@ impl Intent {
 }
 
 /// Gives back the room of the oldest outputs of commands that have ended, until the rest is within
-/// `bytes_max`. Intents and outcomes are kept: they are what makes a command start once.
-pub(crate) fn prune_outputs(state: &Path, bytes_max: u64) {
-    let Ok(entries) = fs::read_dir(commands_folder(state)) else { return };
+/// `bytes_max`; gives what is left. Intents and outcomes are kept: they are what makes a command
+/// start once.
+pub(crate) fn prune_outputs(state: &Path, bytes_max: u64) -> u64 {
+    let Ok(entries) = fs::read_dir(commands_folder(state)) else { return 0 };
     let mut outputs: Vec<(SystemTime, u64, Record)> = entries
         .flatten()
         .filter_map(|entry| {
@@ -169,13 +188,14 @@ pub(crate) fn prune_outputs(state: &Path, bytes_max: u64) {
     let mut all: u64 = outputs.iter().map(|(_, bytes, _)| bytes).sum();
     for (_, bytes, record) in outputs {
         if all <= bytes_max {
-            return;
+            break;
         }
         if !record.is_locked() {
             record.forget_output();
             all -= bytes;
         }
     }
+    all
 }
 
 /// Puts a file in place whole.
@@ -194,10 +214,12 @@ pub(crate) fn argv_sha256(exec: &Exec) -> String {
 
 /// Takes the rights back that a command, which runs as the same user, may have taken away.
 pub(crate) fn take_back(state: &Path) -> io::Result<()> {
+    [state, &commands_folder(state)].into_iter().try_for_each(give_rights)
+}
+
+fn give_rights(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
-    [state, &commands_folder(state)]
-        .iter()
-        .try_for_each(|folder| fs::set_permissions(folder, fs::Permissions::from_mode(0o700)))
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
 }
 
 pub(crate) fn commands_folder(state: &Path) -> PathBuf {

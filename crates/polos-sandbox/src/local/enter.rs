@@ -47,7 +47,7 @@ pub(crate) struct Inheritance {
     pub(crate) trees: Option<Vec<Tree>>,
     /// This program.
     pub(crate) program: OwnedFd,
-    /// Says when the maps and groups are written.
+    /// Says when the maps are written, and then whether the groups hold.
     pub(crate) go: File,
     /// Takes the report, and the failure if there is one; closed by success.
     pub(crate) tell: File,
@@ -66,6 +66,16 @@ impl Failure {
 }
 
 impl Inheritance {
+    /// Waits until this process is in its control groups, and notes if it is not.
+    fn await_groups(&mut self) -> io::Result<()> {
+        let mut hold = [0];
+        self.go.read_exact(&mut hold)?;
+        if hold == [0] {
+            self.groups.clear();
+        }
+        Ok(())
+    }
+
     fn holds(&self, controller: &str) -> bool {
         self.groups.iter().any(|held| held == controller)
     }
@@ -100,6 +110,7 @@ pub(crate) fn enter(order: &Order, mut from: Inheritance) -> Result<Infallible, 
         }
         die_with_keeper()?;
     }
+    from.await_groups().map_err(step("waiting for the control groups"))?;
     let places = Places::of(order, from.namespaces);
     std::env::set_current_dir(&places.workspace).map_err(step("entering the workspace"))?;
     let landlock = if isolated { lock(order, &from, &places)? } else { 0 };

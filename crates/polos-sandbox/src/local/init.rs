@@ -72,8 +72,12 @@ pub(crate) fn serve(options: &str) -> Result<(), String> {
 
 /// Supervises one command.
 pub(crate) fn supervise(lock: &str) -> Result<(), String> {
-    hide()?;
     let lock: Option<Lock> = serde_json::from_str(lock).map_err(|error| error.to_string())?;
+    if lock.is_some() {
+        // A process that is hidden may not say so any more; the command inherits it.
+        be_killed_first();
+    }
+    hide()?;
     if let Some(lock) = lock {
         let rules = make_rules(&lock).map_err(|error| format!("Landlock: {error}"))?;
         // It is set here only.
@@ -93,7 +97,6 @@ fn make_rules(lock: &Lock) -> io::Result<Option<Rules>> {
 /// Runs in the new process of a command, where nothing but system calls is allowed.
 fn before_command() -> io::Result<()> {
     let Some(locked) = LOCK.get() else { return Ok(()) };
-    be_killed_first();
     if let Some(rules) = &locked.rules {
         rules.restrict()?;
     }

@@ -244,11 +244,14 @@ fn start_one(
     };
     drop((go_read, tell_write, trees));
     let prepared = if namespaces { ids.write_maps(pid) } else { Ok(()) };
-    groups.add(pid);
     if let Err(error) = prepared.and_then(|()| (&go_write).write_all(&[1])) {
         end(pid);
         return Err(Refusal::kernel(format!("the user's map: {error}")));
     }
+    // The kernel may take its time over this, while the child is busy with its mounts.
+    groups.add(pid);
+    // A child that has failed by now says so itself.
+    let _ = (&go_write).write_all(&[u8::from(!groups.held.is_empty())]);
     listen(tell_read, pid).inspect_err(|_| end(pid))
 }
 

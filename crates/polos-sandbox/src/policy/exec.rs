@@ -10,6 +10,9 @@ use super::pattern::{Error, Lint, Pattern};
 use super::{describe, guard, options, strict};
 use crate::hex;
 
+/// The workspace as the tools call it.
+const WORKSPACE: &str = "/workspace";
+
 /// How commands are decided upon.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -29,6 +32,8 @@ pub enum Security {
 #[derive(Debug, Clone, Copy)]
 pub struct ExecQuestion<'a> {
     pub command: &'a str,
+    /// Where it is to run, as the model says it; the workspace if absent.
+    pub cwd: Option<&'a str>,
     /// What the model adds to the environment.
     pub env: &'a BTreeMap<String, String>,
 }
@@ -155,24 +160,53 @@ impl ExecPolicy {
             Ok(parsed) => parsed,
             Err(reason) => return Verdict::Ask(Self::ask_for_shell(line, reason)),
         };
-        match self.why_not(&parsed.pipelines, question.env) {
+        match self.why_not(&parsed.pipelines, question) {
             None => Verdict::Allow(Program::Plan { pipelines: parsed.pipelines }),
             Some(reason) => Verdict::Ask(self.ask_for_plan(line, reason, parsed.pipelines)),
         }
     }
 
     /// Why these plain commands do not pass by themselves.
-    fn why_not(&self, pipelines: &[Pipeline], env: &BTreeMap<String, String>) -> Option<String> {
+    fn why_not(&self, pipelines: &[Pipeline], question: ExecQuestion<'_>) -> Option<String> {
         if self.security != Security::Allowlist {
             return Some("every command is asked about (`exec.security` is `ask`)".to_owned());
         }
-        if let Some(name) = env.keys().find(|name| !self.env_allowed.contains(*name)) {
+        let mut names = question.env.keys();
+        if let Some(name) = names.find(|name| !self.env_allowed.contains(*name)) {
             return Some(format!("it sets the variable `{name}`, which can change what runs"));
+        }
+        if let Some(reason) = self.cwd_why_not(pipelines, question.cwd) {
+            return Some(reason);
         }
         pipelines
             .iter()
             .flat_map(|pipeline| pipeline.stages.iter().map(move |stage| (pipeline, stage)))
             .find_map(|(pipeline, stage)| self.stage_why_not(pipeline, stage))
+    }
+
+    /// Why these commands do not pass where they are to run: a folder is a `cd` by another name.
+    ///
+    /// Beneath the workspace, programs on the path mean the same everywhere. One that is named by
+    /// its path, or that runs what lies around it, does not: its pattern speaks of the workspace.
+    fn cwd_why_not(&self, pipelines: &[Pipeline], cwd: Option<&str>) -> Option<String> {
+        let folder = cwd.map(|cwd| cwd.strip_prefix(WORKSPACE).unwrap_or(cwd))?;
+        let folder = folder.trim_matches('/');
+        if matches!(folder, "" | ".") && cwd.is_some_and(is_beneath) {
+            return None;
+        }
+        let cd = [Word::Literal("cd".to_owned()), Word::Literal(cwd?.to_owned())];
+        if self.patterns.iter().any(|pattern| pattern.fits(&cd)) {
+            return None;
+        }
+        if !cwd.is_some_and(is_beneath) {
+            return Some(format!("it runs in `{}`, outside of the workspace", cwd?));
+        }
+        let names = pipelines.iter().flat_map(|pipeline| &pipeline.stages);
+        let mut names = names.filter_map(|stage| stage.argv.first().map(options::text));
+        let bound = names.find(|name| name.contains('/') || options::runs_code(name))?;
+        Some(format!(
+            "`{bound}` means something else in `{folder}`; no pattern covers `cd {folder}`"
+        ))
     }
 
     fn stage_why_not(&self, pipeline: &Pipeline, stage: &Stage) -> Option<String> {
@@ -251,6 +285,15 @@ fn pattern_why_not(pattern: &Pattern, stage: &Stage) -> Option<String> {
     Some(hazard.why)
 }
 
+/// Whether a folder lies in the workspace, by its spelling.
+fn is_beneath(cwd: &str) -> bool {
+    let inner = match cwd.strip_prefix(WORKSPACE) {
+        Some(inner) => inner.is_empty() || inner.starts_with('/'),
+        None => !cwd.starts_with('/'),
+    };
+    inner && !cwd.split('/').any(|part| part == "..") && !cwd.starts_with('~')
+}
+
 /// `cd FOLDER` is the toolbox's own, but only by itself and with a folder that is spelled out.
 fn is_plain_cd(pipeline: &Pipeline, stage: &Stage) -> bool {
     let [_, Word::Literal(folder)] = stage.argv.as_slice() else { return false };
@@ -294,7 +337,7 @@ mod tests {
     use super::*;
 
     fn check(policy: &ExecPolicy, command: &str) -> Verdict {
-        policy.check(ExecQuestion { command, env: &BTreeMap::new() })
+        policy.check(ExecQuestion { command, cwd: None, env: &BTreeMap::new() })
     }
 
     #[test]
@@ -326,11 +369,37 @@ mod tests {
     fn the_environment_is_part_of_the_question() {
         let policy = ExecPolicy::new(Security::Allowlist, ["ls *"]).unwrap().allow_env(["CI"]);
         let mut env = BTreeMap::from([("CI".to_owned(), "1".to_owned())]);
-        let allowed = policy.check(ExecQuestion { command: "ls", env: &env });
+        let allowed = policy.check(ExecQuestion { command: "ls", cwd: None, env: &env });
         assert!(matches!(allowed, Verdict::Allow(_)));
         env.insert("LD_PRELOAD".to_owned(), "x.so".to_owned());
-        let asked = policy.check(ExecQuestion { command: "ls", env: &env });
+        let asked = policy.check(ExecQuestion { command: "ls", cwd: None, env: &env });
         assert!(matches!(asked, Verdict::Ask(_)));
+    }
+
+    #[test]
+    fn a_folder_is_a_cd_by_another_name() {
+        let check = |patterns: &[&str], command, cwd| {
+            let policy = ExecPolicy::new(Security::Allowlist, patterns).unwrap();
+            let verdict = policy.check(ExecQuestion { command, cwd, env: &BTreeMap::new() });
+            matches!(verdict, Verdict::Allow(_))
+        };
+        for cwd in [None, Some("."), Some("/workspace"), Some("/workspace/"), Some("src")] {
+            assert!(check(&["ls *"], "ls", cwd), "{cwd:?}");
+        }
+        assert!(check(&["ls *"], "ls", Some("/workspace/src/deep")));
+        let outside = ["/", "/etc", "..", "src/../..", "/workspace/..", "/workspacex", "~", "~/x"];
+        for cwd in outside {
+            assert!(!check(&["ls *"], "ls", Some(cwd)), "{cwd}");
+            assert!(check(&["ls *", "cd *"], "ls", Some(cwd)), "{cwd}");
+        }
+        // What they run lies where they run.
+        for pattern in ["npm test", "make test", "./gradlew *", "tools/x *"] {
+            let command = pattern.trim_end_matches(" *");
+            assert!(check(&[pattern], command, None), "{command}");
+            assert!(!check(&[pattern], command, Some("evil")), "{command}");
+            assert!(check(&[pattern, "cd evil"], command, Some("evil")), "{command}");
+            assert!(!check(&[pattern, "cd good"], command, Some("evil")), "{command}");
+        }
     }
 
     #[test]

@@ -36,6 +36,53 @@ impl Fixture {
         Self { dir, spec }
     }
 
+    /// One for each kind of user that a worker may be: this one, and, where this is root, `nobody`.
+    pub(crate) fn each_user() -> Vec<Self> {
+        let mut fixtures = vec![Self::new()];
+        if rustix::process::geteuid().is_root() {
+            fixtures.push(Self::as_nobody());
+        }
+        fixtures
+    }
+
+    /// A box whose keeper is `nobody`, as that of a worker without any rights.
+    fn as_nobody() -> Self {
+        let mut fixture = Self::new();
+        let real = fixture.spec.program.take().unwrap();
+        // The program may lie where `nobody` has no access to.
+        let reachable = fixture.dir.path().join("real");
+        std::fs::hard_link(&real, &reachable)
+            .or_else(|_| std::fs::copy(&real, &reachable).map(drop))
+            .unwrap();
+        let program = fixture.dir.path().join("program");
+        let script = "#!/usr/bin/perl\n$) = \"65534 65534\"; $( = 65534; $< = $> = 65534;\n\
+                      die if $> == 0; exec \"PROGRAM\", @ARGV;\n";
+        let script = script.replace("PROGRAM", &reachable.display().to_string());
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        fixture.spec.program = Some(program);
+        fixture.give_away(&["work", "work/file", "box", "outside", "outside/secret"]);
+        fixture
+    }
+
+    /// Gives paths to the user of a box whose keeper is `nobody`; otherwise does nothing.
+    pub(crate) fn give(&self, paths: &[&str]) {
+        if self.is_nobodys() {
+            self.give_away(paths);
+        }
+    }
+
+    fn give_away(&self, paths: &[&str]) {
+        for path in paths {
+            std::os::unix::fs::lchown(self.dir.path().join(path), Some(65_534), Some(65_534))
+                .unwrap();
+        }
+    }
+
+    pub(crate) fn is_nobodys(&self) -> bool {
+        self.dir.path().join("program").exists()
+    }
+
     pub(crate) fn work(&self) -> PathBuf {
         self.dir.path().join("work")
     }
@@ -60,6 +107,18 @@ impl Fixture {
             }
             Err(error) => panic!("{error}"),
         }
+    }
+}
+
+/// A test that fails half-way leaves no box behind.
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        let folder = self.spec.folder.clone();
+        let stopping = std::thread::spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(polos_sandbox::stop_by_folder(folder)).unwrap();
+        });
+        assert!(stopping.join().is_ok() || std::thread::panicking());
     }
 }
 

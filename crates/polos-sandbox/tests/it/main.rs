@@ -7,6 +7,7 @@
     reason = "a test may fail where it stands, and says what it skips"
 )]
 
+mod attacks;
 mod box_cost;
 mod box_escapes;
 mod box_without_namespaces;

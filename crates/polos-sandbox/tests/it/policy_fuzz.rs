@@ -147,7 +147,8 @@ fn what_passes_is_what_bash_executes() {
     while seen.len() < wanted {
         tried += 1;
         let command = random.line();
-        let verdict = policy.check(ExecQuestion { command: &command, env: &BTreeMap::new() });
+        let verdict =
+            policy.check(ExecQuestion { command: &command, cwd: None, env: &BTreeMap::new() });
         if let Verdict::Allow(Program::Plan { pipelines }) = verdict
             && !has_wild_path(&pipelines)
             && seen.insert(command.clone())

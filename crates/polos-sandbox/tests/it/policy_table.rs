@@ -7,7 +7,7 @@ use polos_sandbox::policy::{ExecPolicy, ExecQuestion, Security, Verdict};
 pub(crate) fn allows(patterns: &str, command: &str) -> bool {
     let patterns = patterns.split(',').filter(|pattern| !pattern.is_empty());
     let policy = ExecPolicy::new(Security::Allowlist, patterns).unwrap();
-    let verdict = policy.check(ExecQuestion { command, env: &BTreeMap::new() });
+    let verdict = policy.check(ExecQuestion { command, cwd: None, env: &BTreeMap::new() });
     matches!(verdict, Verdict::Allow(_))
 }
 

@@ -195,7 +195,7 @@ fn what_cannot_be_read_is_not_taken_for_absent() {
         fs::remove_dir_all(&record).unwrap();
         std::os::unix::fs::symlink(&record, &record).unwrap();
     } else {
-        fs::set_permissions(&record, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&record, fs::Permissions::from_mode(0o000)).unwrap();
     }
     // Its supervisor, which knows, may take a moment to end.
     until("it is in doubt", || matches!(status(&toolbox.client, "a"), Status::Unknown { .. }));

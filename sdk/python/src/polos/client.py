@@ -310,7 +310,7 @@ class Client:
                 await response.aread()
                 _body_of(response)
             fields: dict[str, str] = {}
-            async for line in response.aiter_lines():
+            async for line in _lines(response):
                 if line:
                     name, _, text = line.partition(":")
                     fields[name] = text.removeprefix(" ")
@@ -519,7 +519,21 @@ class Client:
                 return
 
 
+_LINE_BYTES_MAX = 4 << 20
+"""The longest line of a stream of events that is taken."""
 _ENDED = ("completed", "failed", "cancelled")
+
+
+async def _lines(response: httpx.Response) -> AsyncIterator[str]:
+    """The lines of a stream of events: cut at line feeds alone, since JSON may hold what other
+    splitters take for the end of a line."""
+    rest = b""
+    async for piece in response.aiter_bytes():
+        *lines, rest = (rest + piece).split(b"\n")
+        if len(rest) > _LINE_BYTES_MAX:
+            raise httpx.DecodingError("a line of the stream of events is too long")
+        for line in lines:
+            yield line.removesuffix(b"\r").decode()
 
 
 def _query(query: Mapping[str, Any] | None) -> httpx.QueryParams:

@@ -68,6 +68,8 @@ class Pending(Awaitable[T]):
         self._effect = effect
         self._was = was
         self._is_begun = False
+        self.key: str | None = None
+        """The journal's key under which it is recorded, once it is awaited."""
         self.direct = False
         """An item of a gather itself, with no code behind it."""
 
@@ -81,6 +83,7 @@ class Pending(Awaitable[T]):
             raise Misuse(f"`{self._name}` was awaited a second time", hint="make a new one")
         self._is_begun = True
         request = core.ask(self._name, self._make(core.now), self._was, self.direct)
+        self.key = request.key
         if self._effect is not None:
             core.effects[request.id] = (self._effect, contextvars.copy_context())
         return request

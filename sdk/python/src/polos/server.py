@@ -26,7 +26,7 @@ class Server:
 
     def __init__(self, directory: Path | str, *, listen: str = "127.0.0.1:0") -> None:
         self.directory = Path(directory)
-        self._listen = listen
+        self.listen = listen
         self._process: subprocess.Popen[bytes] | None = None
         self.log = self.directory / "server.log"
 
@@ -85,7 +85,7 @@ class Server:
                     str(self.directory),
                     "serve",
                     "--listen",
-                    self._listen,
+                    self.listen,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -171,7 +171,7 @@ impl Boxes {
         self.config.root.join(id).join("box")
     }
 
-    /// The folder on the host that the box works on.
+    /// The folder on the host that the box works on, unless its agent names one of the user's own.
     pub fn workspace(&self, id: &str) -> PathBuf {
         let own = || self.config.root.join(id).join("workspace");
         self.config.workspace.clone().unwrap_or_else(own)
@@ -216,10 +216,16 @@ impl Boxes {
     }
 
     fn spec(&self, id: &str, config: &ToolsConfig) -> Result<SandboxSpec, OpenError> {
-        let (folder, workspace) = (self.folder(id), self.workspace(id));
-        for path in [&folder, &workspace] {
-            make_private(path)?;
-        }
+        let folder = self.folder(id);
+        make_private(&folder)?;
+        let workspace = match &config.local.workspace_dir {
+            Some(directory) => users_own(directory)?,
+            None => {
+                let workspace = self.workspace(id);
+                make_private(&workspace)?;
+                workspace
+            }
+        };
         Ok(SandboxSpec {
             id: id.to_owned(),
             folder,
@@ -270,6 +276,18 @@ impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.usage().users -= 1;
     }
+}
+
+/// A directory of the user's own is never made: a misspelt name would be an empty workspace.
+fn users_own(directory: &Path) -> Result<PathBuf, OpenError> {
+    let found = fs::canonicalize(directory).ok().filter(|path| path.is_dir());
+    found.ok_or_else(|| {
+        OpenError::Refused(format!(
+            "`workspace_dir` is `{}`, and there is no such directory\nhint: make it, or leave \
+             `workspace_dir` out for one of the box's own",
+            directory.display()
+        ))
+    })
 }
 
 fn make_private(path: &Path) -> std::io::Result<()> {

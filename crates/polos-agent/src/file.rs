@@ -74,8 +74,8 @@ pub fn load_dir(dir: &Path) -> Result<Vec<Agent>, FileError> {
     Ok(agents.into_iter().map(|(_, agent)| agent).collect())
 }
 
-/// Reads one agent. Its `id` is the file's name unless it says otherwise; a relative `script` is
-/// beside the file.
+/// Reads one agent. Its `id` is the file's name unless it says otherwise; relative paths (`script`,
+/// `sandbox.local.workspace_dir`) begin where the file is.
 pub fn load_file(path: &Path) -> Result<Agent, FileError> {
     let text = read(path)?;
     let form = |message: String| FileError::Form { path: path.to_owned(), message };
@@ -88,8 +88,10 @@ pub fn load_file(path: &Path) -> Result<Agent, FileError> {
     if agent.id.is_empty() {
         agent.id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     }
-    if let (Some(script), Some(dir)) = (&agent.script, path.parent()) {
-        agent.script = Some(dir.join(script));
+    if let Some(dir) = path.parent() {
+        for relative in agent.script.iter_mut().chain(&mut agent.sandbox.local.workspace_dir) {
+            *relative = dir.join(&*relative);
+        }
     }
     agent.check().map_err(|cause| FileError::Invalid { path: path.to_owned(), cause })?;
     Ok(agent)
@@ -125,6 +127,9 @@ dollars = 1.5
 [sandbox.exec]
 allowlist = ["git status *"]
 
+[sandbox.local]
+workspace_dir = ".."
+
 [options]
 thinking = { budget = 2000 }
 cache = "one_hour"
@@ -153,6 +158,8 @@ cache = "one_hour"
         let ids: Vec<&str> = agents.iter().map(|agent| agent.id.as_str()).collect();
         assert_eq!(ids, ["boss", "coder"]);
         assert_eq!(agents[1].script.as_deref(), Some(dir.path().join("replies.toml").as_path()));
+        let workspace = agents[1].sandbox.local.workspace_dir.as_deref();
+        assert_eq!(workspace, Some(dir.path().join("..").as_path()));
         assert_eq!(agents[1].limits.turns, Some(9));
         assert_eq!(agents[1].options.thinking, polos_llm::Thinking::Budget(2000));
         assert!(load_dir(&dir.path().join("none")).unwrap().is_empty());

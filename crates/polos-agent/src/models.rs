@@ -25,7 +25,7 @@ struct Inner {
     /// For agents that name neither provider nor script.
     default: Option<Model>,
     prices: Prices,
-    opened: Mutex<HashMap<Wanted, Model>>,
+    opened: Mutex<HashMap<Wanted, Found>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -34,6 +34,14 @@ enum Wanted {
     Anthropic,
     OpenAi,
     Script(PathBuf),
+}
+
+/// What was found for agents that want the same.
+#[derive(Debug, Clone)]
+enum Found {
+    /// A provider of the environment, which may know no model by itself.
+    Environment(FromEnv),
+    Model(Model),
 }
 
 /// A provider, and the model that it is asked for unless an agent says otherwise.
@@ -67,24 +75,53 @@ impl Models {
 
     /// The provider and model of an agent. Nothing is called.
     pub fn of(&self, agent: &Agent) -> Result<Model, Error> {
-        let model = match (Wanted::of(agent), &self.inner.default) {
-            (Wanted::Environment, Some(default)) => default.clone(),
-            (wanted, _) => self.open(wanted)?,
-        };
-        Ok(match &agent.model {
-            Some(name) => Model { name: name.clone(), ..model },
-            None => model,
-        })
+        match (Wanted::of(agent), &self.inner.default) {
+            (Wanted::Environment, Some(default)) => {
+                Found::Model(default.clone()).named(agent.model.as_deref())
+            }
+            (wanted, _) => self.open(wanted)?.named(agent.model.as_deref()),
+        }
     }
 
-    fn open(&self, wanted: Wanted) -> Result<Model, Error> {
+    fn open(&self, wanted: Wanted) -> Result<Found, Error> {
         let mut opened = self.inner.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(model) = opened.get(&wanted) {
-            return Ok(model.clone());
+        if let Some(found) = opened.get(&wanted) {
+            return Ok(found.clone());
         }
-        let model = wanted.open()?.ledgered(self.inner.ledger.as_ref());
-        opened.insert(wanted, model.clone());
-        Ok(model)
+        let found = wanted.open()?.ledgered(self.inner.ledger.as_ref());
+        opened.insert(wanted, found.clone());
+        Ok(found)
+    }
+}
+
+impl Found {
+    fn ledgered(self, ledger: Option<&Ledger>) -> Self {
+        match self {
+            Self::Environment(mut found) => {
+                found.provider = ledgered(found.provider, ledger);
+                Self::Environment(found)
+            }
+            Self::Model(model) => Self::Model(model.ledgered(ledger)),
+        }
+    }
+
+    /// The model of this name, or else the one that is usual.
+    fn named(self, name: Option<&str>) -> Result<Model, Error> {
+        let name = name.map(str::to_owned);
+        Ok(match self {
+            Self::Environment(found) => {
+                let name = name.map_or_else(|| found.model().map(str::to_owned), Ok)?;
+                Model { provider: found.provider, name }
+            }
+            Self::Model(model) => Model { name: name.unwrap_or(model.name), ..model },
+        })
+    }
+}
+
+fn ledgered(provider: Arc<dyn Provider>, ledger: Option<&Ledger>) -> Arc<dyn Provider> {
+    match ledger {
+        Some(ledger) => Arc::new(Ledgered::new(provider, ledger.clone())),
+        None => provider,
     }
 }
 
@@ -95,19 +132,15 @@ impl Model {
     }
 
     fn ledgered(self, ledger: Option<&Ledger>) -> Self {
-        match ledger {
-            Some(ledger) => {
-                let provider = Arc::new(Ledgered::new(self.provider, ledger.clone()));
-                Self { provider, name: self.name }
-            }
-            None => self,
-        }
+        Self { provider: ledgered(self.provider, ledger), ..self }
     }
 }
 
-impl From<FromEnv> for Model {
-    fn from(found: FromEnv) -> Self {
-        Self { provider: found.provider, name: found.model }
+impl TryFrom<FromEnv> for Model {
+    type Error = Error;
+
+    fn try_from(found: FromEnv) -> Result<Self, Error> {
+        Found::Environment(found).named(None)
     }
 }
 
@@ -122,15 +155,17 @@ impl Wanted {
         }
     }
 
-    fn open(&self) -> Result<Model, Error> {
+    fn open(&self) -> Result<Found, Error> {
         let only = |prefix: &'static str| {
             from_lookup(move |name| std::env::var(name).ok().filter(|_| name.starts_with(prefix)))
         };
         match self {
-            Self::Environment => polos_llm::from_env().map(Model::from),
-            Self::Anthropic => only("ANTHROPIC_").map(Model::from),
-            Self::OpenAi => only("OPENAI_").map(Model::from),
-            Self::Script(path) => Script::load(path).map(Model::scripted),
+            Self::Environment => polos_llm::from_env().map(Found::Environment),
+            Self::Anthropic => only("ANTHROPIC_").map(Found::Environment),
+            Self::OpenAi => only("OPENAI_").map(Found::Environment),
+            Self::Script(path) => {
+                Script::load(path).map(|script| Found::Model(Model::scripted(script)))
+            }
         }
     }
 }

@@ -21,7 +21,7 @@ async fn main() -> ExitCode {
 async fn ask() -> Result<(), Error> {
     let question = std::env::args().nth(1).unwrap_or_else(|| "Say hello in one word.".into());
     let chosen = from_env()?;
-    let request = Request { max_tokens: Some(1_000), ..Request::new(&chosen.model, question) };
+    let request = Request { max_tokens: Some(1_000), ..Request::new(chosen.model()?, question) };
     let mut on_delta = |delta| {
         if let Delta::Text { text } = delta {
             let _ = write!(stdout(), "{text}");

@@ -22,8 +22,21 @@ const OPENAI_MODEL: &str = "gpt-6.1-terra";
 #[derive(Clone, Debug)]
 pub struct FromEnv {
     pub provider: Arc<dyn Provider>,
-    /// The model to ask for when an agent names none.
-    pub model: String,
+    /// The model to ask for when an agent names none; see [`FromEnv::model`].
+    default_model: Option<String>,
+    base_url: String,
+}
+
+impl FromEnv {
+    /// The model to ask for when an agent names none. A server of the user's own has no usual one.
+    pub fn model(&self) -> Result<&str, Error> {
+        self.default_model.as_deref().ok_or_else(|| {
+            Error::config(
+                format!("no model is named for `{}`", self.base_url),
+                "set OPENAI_MODEL, or the agent's `model`, to a model that this server has",
+            )
+        })
+    }
 }
 
 /// Reads the process's environment. Nothing set is an error that says what to set.
@@ -76,9 +89,10 @@ fn anthropic(lookup: &impl Fn(&str) -> Option<String>) -> Result<Option<FromEnv>
         return Ok(None);
     };
     let base_url = get("ANTHROPIC_BASE_URL").unwrap_or_else(|| options.base_url.clone());
-    let provider = Anthropic::new(AnthropicOptions { base_url, ..options })?;
-    let model = get("ANTHROPIC_MODEL").unwrap_or_else(|| ANTHROPIC_MODEL.into());
-    Ok(Some(FromEnv { provider: Arc::new(provider), model }))
+    let options = AnthropicOptions { base_url: base_url.clone(), ..options };
+    let provider = Arc::new(Anthropic::new(options)?);
+    let default_model = get("ANTHROPIC_MODEL").or_else(|| Some(ANTHROPIC_MODEL.into()));
+    Ok(Some(FromEnv { provider, default_model, base_url }))
 }
 
 fn openai(lookup: &impl Fn(&str) -> Option<String>) -> Result<Option<FromEnv>, Error> {
@@ -90,13 +104,9 @@ fn openai(lookup: &impl Fn(&str) -> Option<String>) -> Result<Option<FromEnv>, E
         None => options,
     };
     let default = (options.dialect == Dialect::OpenAi).then(|| OPENAI_MODEL.to_owned());
-    let model = get("OPENAI_MODEL").or(default).ok_or_else(|| {
-        Error::config(
-            format!("no model is named for `{}`", options.base_url),
-            "set OPENAI_MODEL to a model that this server has",
-        )
-    })?;
-    Ok(Some(FromEnv { provider: Arc::new(OpenAi::new(options)?), model }))
+    let default_model = get("OPENAI_MODEL").or(default);
+    let base_url = options.base_url.clone();
+    Ok(Some(FromEnv { provider: Arc::new(OpenAi::new(options)?), default_model, base_url }))
 }
 
 #[cfg(test)]
@@ -107,12 +117,11 @@ mod tests {
         let lookup = |name: &str| {
             variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         };
-        let found = from_lookup(lookup);
-        let found = found.as_ref().map(|found| (found.provider.name(), found.model.as_str()));
-        assert_eq!(
-            found.map_err(|error| error.message().to_owned()),
-            expect.map_err(str::to_owned)
-        );
+        let found = from_lookup(lookup)
+            .and_then(|found| Ok((found.provider.name().to_owned(), found.model()?.to_owned())));
+        let found = found.map_err(|error| error.message().to_owned());
+        let expect = expect.map(|(provider, model)| (provider.to_owned(), model.to_owned()));
+        assert_eq!(found, expect.map_err(str::to_owned));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a user configures: the same names in every SDK and in agent files.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -40,8 +41,13 @@ impl ToolsConfig {
 
     /// The policy for files.
     pub fn file_policy(&self) -> FilePolicy {
+        // What a box made for itself may be changed; what was there before is its owner's.
+        let default = match self.local.workspace_dir {
+            Some(_) => FileApproval::Writes,
+            None => FileApproval::None,
+        };
         FilePolicy {
-            approval: self.files.approval,
+            approval: self.files.approval.unwrap_or(default),
             read_paths: self.files.read_paths.clone(),
             write_paths: self.files.write_paths.clone(),
             protected: self.local.protected.clone(),
@@ -94,7 +100,9 @@ impl Default for ExecConfig {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FilesConfig {
-    pub approval: FileApproval,
+    /// Absent: `writes` in a directory of the user's own, `none` in one that the box was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<FileApproval>,
     /// Absolute paths outside the workspace, such as a toolchain.
     pub read_paths: Vec<String>,
     pub write_paths: Vec<String>,
@@ -104,6 +112,10 @@ pub struct FilesConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LocalConfig {
+    /// The user's own directory that stands at `/workspace`. It must be there. Absent: a directory
+    /// that is made for the box and kept with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workspace_dir: Option<PathBuf>,
     pub isolation: Isolation,
     pub network: Network,
     pub limits: Limits,
@@ -122,6 +134,7 @@ pub struct LocalConfig {
 impl Default for LocalConfig {
     fn default() -> Self {
         Self {
+            workspace_dir: None,
             isolation: Isolation::default(),
             network: Network::default(),
             limits: Limits::default(),
@@ -199,7 +212,10 @@ mod tests {
         assert_eq!(security(r#"{"exec": {"allowlist": ["ls *"]}}"#), Security::Allowlist);
         assert_eq!(security(r#"{"env": "docker"}"#), Security::Full);
         assert_eq!(security(r#"{"exec": {"security": "deny"}}"#), Security::Deny);
-        assert_eq!(parse("{}").file_policy().approval, FileApproval::Writes);
+        let approval = |text: &str| parse(text).file_policy().approval;
+        assert_eq!(approval("{}"), FileApproval::None);
+        assert_eq!(approval(r#"{"local": {"workspace_dir": "x"}}"#), FileApproval::Writes);
+        assert_eq!(approval(r#"{"files": {"approval": "always"}}"#), FileApproval::Always);
         assert!(parse(r#"{"exec": {"allowlist": ["a | b"]}}"#).exec_policy().is_err());
         assert!(serde_json::from_str::<ToolsConfig>(r#"{"exce": {}}"#).is_err());
         assert_eq!(parse(r#"{"scope": {"named": "team"}}"#).scope, Scope::Named("team".to_owned()));

@@ -87,7 +87,7 @@ pub(crate) fn tools(sandbox: &str) -> ToolsConfig {
         ToolsConfig { scope: Scope::Named(sandbox.to_owned()), ..ToolsConfig::default() };
     tools.exec.security = Some(Security::Allowlist);
     tools.exec.allowlist = ALLOWED.map(str::to_owned).to_vec();
-    tools.files.approval = FileApproval::None;
+    tools.files.approval = Some(FileApproval::None);
     tools
 }
 

@@ -53,7 +53,7 @@ pub(crate) fn brain() -> anyhow::Result<Brain> {
     let is_set = |name: &&str| std::env::var(name).is_ok_and(|value| !value.trim().is_empty());
     let keys = ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "OPENAI_API_KEY"];
     if keys.iter().any(is_set) {
-        let model = polos_llm::from_env()?.into();
+        let model = polos_llm::from_env()?.try_into()?;
         return Ok(Brain { model, is_scripted: false });
     }
     let script = Script::from_toml(content::SCRIPT).context("the demo's script is broken")?;

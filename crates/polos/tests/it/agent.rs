@@ -116,15 +116,49 @@ tools = [{ name = "edit", input = { path = "a/new.txt", old_string = "hello", ne
 expect = "edited"
 text = "done"
 "#;
-    let (polos, _dev) = project(&[("a", SANDBOX, replies)]);
+    let own = format!("{SANDBOX}workspace_dir = \"../mine\"\n");
+    let (polos, _dev) = project(&[("a", &own, replies)]);
+    std::fs::create_dir(polos.folder().join("mine")).unwrap();
     let run = begin(&polos, &[]);
     let asked = answer(&polos, "approve", &["--scope", "run"]);
     assert!(asked["subject"]["diff"].as_str().unwrap().contains("+hello"), "{asked:#}");
     assert_eq!(text(&stands(&polos, &run, "completed")), "done");
-    assert_eq!(
-        std::fs::read_to_string(workspace(&polos, &run).join("a/new.txt")).unwrap(),
-        "bye\n"
-    );
+    let made = std::fs::read_to_string(polos.folder().join("mine/a/new.txt")).unwrap();
+    assert_eq!(made, "bye\n", "the directory is the user's own");
+}
+
+#[test]
+fn a_box_of_its_own_is_changed_without_a_question() {
+    let replies = r#"
+[[reply]]
+tools = [{ name = "write", input = { path = "new.txt", content = "hello\n" } }]
+[[reply]]
+expect = "created"
+text = "done"
+"#;
+    let (polos, _dev) = project(&[("a", SANDBOX, replies)]);
+    let run = begin(&polos, &[]);
+    assert_eq!(text(&stands(&polos, &run, "completed")), "done");
+    assert!(workspace(&polos, &run).join("new.txt").exists());
+}
+
+#[test]
+fn a_directory_that_is_not_there_blocks_the_run_and_is_named() {
+    let replies = r#"
+[[reply]]
+tools = [{ name = "glob", input = { pattern = "*" } }]
+[[reply]]
+expect = "no files match"
+text = "looked"
+"#;
+    let own = format!("{SANDBOX}workspace_dir = \"../mistyped\"\n");
+    let (polos, _dev) = project(&[("a", &own, replies)]);
+    let run = begin(&polos, &[]);
+    let story = stands(&polos, &run, "blocked");
+    assert!(story["run"]["why"].as_str().unwrap().contains("no such directory"), "{story:#}");
+    std::fs::create_dir(polos.folder().join("mistyped")).unwrap();
+    polos.ok(&["runs", "resume", &run]);
+    assert_eq!(text(&stands(&polos, &run, "completed")), "looked");
 }
 
 #[test]

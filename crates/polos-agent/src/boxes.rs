@@ -218,14 +218,7 @@ impl Boxes {
     fn spec(&self, id: &str, config: &ToolsConfig) -> Result<SandboxSpec, OpenError> {
         let folder = self.folder(id);
         make_private(&folder)?;
-        let workspace = match &config.local.workspace_dir {
-            Some(directory) => users_own(directory)?,
-            None => {
-                let workspace = self.workspace(id);
-                make_private(&workspace)?;
-                workspace
-            }
-        };
+        let workspace = self.workspace_for(id, config)?;
         Ok(SandboxSpec {
             id: id.to_owned(),
             folder,
@@ -234,6 +227,15 @@ impl Boxes {
             masked: self.config.masked.clone(),
             program: self.config.program.clone(),
         })
+    }
+
+    fn workspace_for(&self, id: &str, config: &ToolsConfig) -> Result<PathBuf, OpenError> {
+        if let Some(directory) = &config.local.workspace_dir {
+            return users_own(directory);
+        }
+        let own = self.workspace(id);
+        make_private(&own)?;
+        Ok(own)
     }
 
     /// Stops boxes that nobody has used for a while; their workspaces stay.

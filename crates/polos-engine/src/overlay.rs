@@ -12,6 +12,7 @@ type Topic = (Namespace, String);
 /// Rows of the present batch.
 #[derive(Debug, Default)]
 pub(crate) struct Overlay {
+    deleted: BTreeSet<RunId>,
     start_keys: BTreeMap<(Namespace, String, String), RunId>,
     approvals: BTreeMap<ApprovalId, ApprovalRow>,
     sessions: BTreeMap<SessionId, SessionRow>,
@@ -22,6 +23,14 @@ pub(crate) struct Overlay {
 impl Overlay {
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
+    }
+
+    pub(crate) fn delete_run(&mut self, run: RunId) {
+        self.deleted.insert(run);
+    }
+
+    pub(crate) fn is_deleted(&self, run: RunId) -> bool {
+        self.deleted.contains(&run)
     }
 
     pub(crate) fn put_start_key(

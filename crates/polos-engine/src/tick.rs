@@ -54,7 +54,10 @@ impl Engine {
             if status.state == State::Waiting { now.saturating_sub(status.since_ms) } else { 0 };
         let waits_for_person = status.why.as_ref().is_some_and(|why| why.contains("a person:"));
         let people_ms = status.people_ms + if waits_for_person { since } else { 0 };
-        let by_timeout = row.options.timeout_ms.map(|ms| row.created_ms + ms + people_ms);
+        let by_timeout = row
+            .options
+            .timeout_ms
+            .map(|ms| row.created_ms.saturating_add(ms).saturating_add(people_ms));
         let at = [row.options.deadline_ms, by_timeout].into_iter().flatten().min();
         if let Some(at) = at.filter(|at| *at > now) {
             // While it waits for a person its time stands still: look again, not too often.

@@ -42,6 +42,11 @@ impl Engine {
         }
     }
 
+    /// True if the command under way changes anything.
+    pub(crate) fn has_draft(&self) -> bool {
+        !self.draft.changes.is_empty() || !self.draft.dirty.is_empty()
+    }
+
     /// Ends the command under way.
     pub(crate) fn seal(&mut self, namespace: &Namespace) {
         for run in std::mem::take(&mut self.draft.dirty) {

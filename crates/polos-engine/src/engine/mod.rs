@@ -13,7 +13,7 @@ pub(crate) use parting::Parting;
 pub(crate) use runs::Said;
 pub(crate) use slots::ready_of;
 
-use crate::error::Error;
+use crate::error::{Class, Error};
 use crate::ids::Ids;
 use crate::input::{ConnectionId, Input, Moment};
 use crate::live::Live;
@@ -91,6 +91,13 @@ impl Engine {
             }
             Input::Request { id, namespace, principal, request } => {
                 let outcome = self.request(&namespace, &principal, request, store);
+                if let Err(error) = &outcome
+                    && error.class == Class::Unavailable
+                    && self.has_draft()
+                {
+                    // It broke off halfway: what is in memory is not what will be durable.
+                    return Err(error.clone());
+                }
                 self.seal(&namespace);
                 self.outputs.push(Output::Reply(id, outcome));
                 Ok(())

@@ -51,6 +51,9 @@ impl Engine {
             self.touched.push(id);
             return Ok(found);
         }
+        if self.overlay.is_deleted(id) {
+            return Ok(false);
+        }
         let Some(live) = Self::read_run(namespace, id, store)? else { return Ok(false) };
         self.insert(live);
         Ok(true)

@@ -325,7 +325,7 @@ impl Engine {
         let limit = self.step_limit(id);
         let margin = self.config.wedged_margin_ms;
         let Some(held) = self.runs.get_mut(&id).and_then(|live| live.held.as_mut()) else { return };
-        let at = now + limit + margin;
+        let at = now.saturating_add(limit).saturating_add(margin);
         // One entry a run is enough: it is looked at when that comes, and put off.
         if held.watch_at <= now || held.watch_at > at {
             self.watch.insert((at, id));

@@ -101,7 +101,9 @@ impl Engine {
     fn count_death(&mut self, run: RunId) -> bool {
         let Some(live) = self.runs.get_mut(&run) else { return false };
         let Some(held) = live.held.as_ref() else { return false };
-        if held.phase != Phase::Active || held.progressed {
+        // One that was given and not yet accepted counts: what dies at once has no time to say so.
+        let at_work = matches!(held.phase, Phase::Given { .. } | Phase::Active);
+        if !at_work || held.progressed {
             return false;
         }
         let status = &mut live.run.status;

@@ -28,6 +28,7 @@ impl Engine {
             }
             for run in tree {
                 self.runs.remove(&run);
+                self.overlay.delete_run(run);
                 self.change(Change::DeleteRun(run));
                 deleted += 1;
             }

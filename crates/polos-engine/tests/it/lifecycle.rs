@@ -129,3 +129,22 @@ fn bad_names_are_refused_and_named() {
     let error = rig.try_request(Request::Start(Box::new(request))).unwrap_err();
     assert_eq!((error.code, error.hint.is_empty()), ("bad_name", false));
 }
+
+#[test]
+fn limits_beyond_all_time_are_no_limits() {
+    let mut rig = Rig::new();
+    let options = polos_protocol::record::RunOptions {
+        timeout_ms: Some(u64::MAX),
+        deadline_ms: Some(u64::MAX),
+        ..polos_protocol::record::RunOptions::default()
+    };
+    let run = rig.start(StartRequest { workflow: "w".into(), options, ..StartRequest::default() });
+    let mut hello = crate::rig::hello(1, 1);
+    hello.definitions[0].step_timeout_ms = Some(u64::MAX);
+    rig.connect(1, hello);
+    let (_, mut hands) = rig.take(1);
+    rig.step(1, &mut hands, "a");
+    rig.pass(1_000);
+    rig.complete(1, &hands);
+    assert_eq!(rig.state(run), State::Completed);
+}

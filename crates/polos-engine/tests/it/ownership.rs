@@ -221,3 +221,15 @@ fn records_of_many_runs_are_acknowledged_in_one_frame() {
     let frames = rig.frames(1);
     assert!(matches!(&frames[..], [FromServer::Recorded(recorded)] if recorded.runs.len() == 2));
 }
+
+#[test]
+fn a_run_that_kills_its_workers_before_they_can_accept_it_is_blocked_too() {
+    let mut rig = Rig::new();
+    let run = rig.start_run();
+    for worker in 1..=3 {
+        rig.worker(worker);
+        assert_eq!(rig.starts(worker).len(), 1);
+        die(&mut rig, worker);
+    }
+    assert_eq!(rig.run(run).status.blocked.unwrap().code, "poison");
+}

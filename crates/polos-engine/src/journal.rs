@@ -64,10 +64,16 @@ pub(crate) enum OpenWait {
 }
 
 impl OpenWait {
+    /// The name from which the id of a child or an approval derives. A bare `#0` is in no key that
+    /// code can make, so that it is nobody else's.
+    pub(crate) fn name(key: &StepKey, earlier: usize) -> String {
+        if earlier == 0 { key.as_str().to_owned() } else { format!("{key}#0{earlier}") }
+    }
+
     /// Reads what an `open` record asks for. `earlier` counts the superseded opens of this key: the
     /// ids of children and approvals derive from it too, so that a retry gets new ones.
     pub(crate) fn new(open: &Open, run: RunId, key: &StepKey, earlier: usize) -> Self {
-        let name = if earlier == 0 { key.as_str().to_owned() } else { format!("{key}@{earlier}") };
+        let name = Self::name(key, earlier);
         match open {
             Open::Timer { at } => Self::Timer { at: *at },
             Open::Event(event) => Self::Event {
@@ -219,6 +225,11 @@ impl Journal {
         behind.filter(|line| line.kind == Kind::Cancel).count() > 0
     }
 
+    /// True if a cancellation stands that no retry has taken back.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.standing().any(|line| line.kind == Kind::Cancel)
+    }
+
     /// The place of the first standing record under a key.
     pub(crate) fn first_seq(&self, key: &StepKey) -> Option<u64> {
         self.standing().find(|line| line.key == *key).map(|line| line.seq)
@@ -292,6 +303,14 @@ impl Journal {
             .filter(|line| line.seq > after && line.key.is_within(scope))
             .filter_map(|line| line.resolved.clone())
             .filter(|detail| detail.position.is_some())
+            .collect()
+    }
+
+    /// Events and signals that the standing records have consumed, with their places in the journal.
+    pub(crate) fn consumed(&self) -> Vec<(u64, ResolvedDetail)> {
+        self.standing()
+            .filter_map(|line| Some((line.seq, line.resolved.clone()?)))
+            .filter(|(_, detail)| detail.position.is_some())
             .collect()
     }
 

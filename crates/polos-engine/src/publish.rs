@@ -10,6 +10,7 @@ use polos_protocol::rest::PublishResponse;
 use polos_protocol::{EventId, Namespace, RunId, State, StepKey, Value};
 use polos_store::row::{EventRow, SignalRow};
 use polos_store::{Change, Check, Read};
+use std::collections::BTreeSet;
 
 /// Something to be published.
 #[derive(Debug)]
@@ -86,16 +87,7 @@ impl Engine {
         if !live.journal.is_open(key) {
             return Ok(false);
         }
-        let row = live.run.row.clone();
-        let cursor = live.run.status.cursors.get(topic).copied().unwrap_or(0);
-        let from = (cursor, row.created_ms);
-        let Some(event) = self.overlay.next_event(&row.namespace, topic, from, store)? else {
-            return Ok(false);
-        };
-        if let Some(live) = self.runs.get_mut(&id) {
-            live.run.status.cursors.insert(topic.to_owned(), event.position);
-        }
-        self.mark_dirty(id);
+        let Some(event) = self.next_event(id, topic, store)? else { return Ok(false) };
         let value = EventValue {
             id: event.id,
             position: event.position,
@@ -104,6 +96,53 @@ impl Engine {
         };
         self.resolve(id, key, taken("event", topic, &value), store)?;
         Ok(true)
+    }
+
+    /// The oldest event on a topic that a run has not seen, or has given back: seen from now on.
+    fn next_event(
+        &mut self,
+        id: RunId,
+        topic: &str,
+        store: &dyn Read,
+    ) -> Result<Option<EventRow>, Error> {
+        loop {
+            let Some(live) = self.runs.get(&id) else { return Ok(None) };
+            let (row, status) = (live.run.row.clone(), &live.run.status);
+            let returned = status.given_back.get(topic).and_then(|places| places.first().copied());
+            let cursor = status.cursors.get(topic).copied().unwrap_or(0);
+            let from = (returned.map_or(cursor, |place| place.saturating_sub(1)), row.created_ms);
+            let found = self.overlay.next_event(&row.namespace, topic, from, store)?;
+            let Some(place) = returned else {
+                if let Some(event) = &found {
+                    self.see_event(id, topic, event.position);
+                }
+                return Ok(found);
+            };
+            self.take_given_back(id, topic, place);
+            if found.as_ref().is_some_and(|event| event.position == place) {
+                return Ok(found);
+            }
+            // It has been deleted meanwhile.
+        }
+    }
+
+    fn see_event(&mut self, id: RunId, topic: &str, position: u64) {
+        if let Some(live) = self.runs.get_mut(&id) {
+            live.run.status.cursors.insert(topic.to_owned(), position);
+        }
+        self.mark_dirty(id);
+    }
+
+    fn take_given_back(&mut self, id: RunId, topic: &str, place: u64) {
+        if let Some(live) = self.runs.get_mut(&id)
+            && let Some(places) = live.run.status.given_back.get_mut(topic)
+        {
+            places.remove(&place);
+            if places.is_empty() {
+                live.run.status.given_back.remove(topic);
+            }
+        }
+        self.mark_dirty(id);
     }
 
     fn send_signal(
@@ -227,23 +266,76 @@ impl Engine {
         store: &dyn Read,
     ) -> Result<(), Error> {
         let Some(live) = self.runs.get(&id) else { return Ok(()) };
-        let namespace = live.run.row.namespace.clone();
-        for detail in live.journal.unseen_within(scope, after) {
+        let unseen = live.journal.unseen_within(scope, after);
+        self.give_back_taken(id, unseen, store)
+    }
+
+    /// Puts back events and signals that a run took; other waits of the run that stand open take
+    /// them at once.
+    pub(crate) fn give_back_taken(
+        &mut self,
+        id: RunId,
+        details: Vec<ResolvedDetail>,
+        store: &dyn Read,
+    ) -> Result<(), Error> {
+        let mut topics = BTreeSet::new();
+        for detail in details {
             let (Some(topic), Some(position)) = (detail.topic, detail.position) else { continue };
-            if detail.by == "signal" {
-                self.bring_inbox(&namespace, id, store)?;
-                let inbox = self.runs.get_mut(&id).and_then(|live| live.inbox.as_mut());
-                if let Some(signal) =
-                    inbox.and_then(|i| i.iter_mut().find(|s| s.position == position))
-                {
-                    signal.consumed = false;
-                    self.change(Change::MarkSignal(id, position, false));
-                }
-            } else if let Some(live) = self.runs.get_mut(&id)
-                && live.run.status.cursors.get(&topic) == Some(&position)
-            {
-                live.run.status.cursors.insert(topic, position - 1);
+            let signal = detail.by == "signal";
+            if signal {
+                self.give_back_signal(id, position, store)?;
+            } else if let Some(live) = self.runs.get_mut(&id) {
+                let places = live.run.status.given_back.entry(topic.clone()).or_default();
+                places.insert(position);
                 self.mark_dirty(id);
+            }
+            topics.insert((topic, signal));
+        }
+        for (topic, signal) in topics {
+            self.offer(id, &topic, signal, store)?;
+        }
+        Ok(())
+    }
+
+    fn give_back_signal(
+        &mut self,
+        id: RunId,
+        position: u64,
+        store: &dyn Read,
+    ) -> Result<(), Error> {
+        let Some(live) = self.runs.get(&id) else { return Ok(()) };
+        let namespace = live.run.row.namespace.clone();
+        self.bring_inbox(&namespace, id, store)?;
+        let inbox = self.runs.get_mut(&id).and_then(|live| live.inbox.as_mut());
+        if let Some(signal) = inbox.and_then(|i| i.iter_mut().find(|s| s.position == position)) {
+            signal.consumed = false;
+            self.change(Change::MarkSignal(id, position, false));
+        }
+        Ok(())
+    }
+
+    /// Offers what is there on a topic to the waits on it that stand open.
+    fn offer(
+        &mut self,
+        id: RunId,
+        topic: &str,
+        signal: bool,
+        store: &dyn Read,
+    ) -> Result<(), Error> {
+        let Some(live) = self.runs.get(&id) else { return Ok(()) };
+        let is_for = |open: &OpenWait| matches!(open, OpenWait::Event { topic: of, signal: s, .. } if of == topic && *s == signal);
+        let waits: Vec<StepKey> = live
+            .journal
+            .opens
+            .iter()
+            .filter(|(_, open)| is_for(open))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in waits {
+            if signal {
+                self.take_signal(id, &key, topic, store)?;
+            } else {
+                self.take_event(id, &key, topic, store)?;
             }
         }
         Ok(())

@@ -64,7 +64,7 @@ impl Engine {
         self.put_timer(TimerRow { at, namespace, run: id, kind, key: key.clone() });
     }
 
-    fn open_event(
+    pub(crate) fn open_event(
         &mut self,
         id: RunId,
         key: &StepKey,
@@ -112,6 +112,12 @@ impl Engine {
             Some(child_id) => child_id,
             None => RunId::derived(id.bytes(), key.as_str()),
         };
+        if self.bring(&parent.namespace, child_id, store)? {
+            // Only a worker that makes up keys comes here.
+            let failure =
+                Failure::new("child_refused", format!("run `{child_id}` is there already"));
+            return self.resolve(id, key, Outcome::failed("child", failure), store);
+        }
         self.insert_child(&parent, child_id, key, child);
         Ok(())
     }
@@ -122,8 +128,7 @@ impl Engine {
             return Some(*run);
         }
         let earlier = self.runs.get(&id)?.journal.earlier_opens(key).saturating_sub(1);
-        let name = if earlier == 0 { key.as_str().to_owned() } else { format!("{key}@{earlier}") };
-        Some(RunId::derived(id.bytes(), &name))
+        Some(RunId::derived(id.bytes(), &OpenWait::name(key, earlier)))
     }
 
     fn insert_child(
@@ -168,10 +173,11 @@ impl Engine {
         let id = row.id;
         self.change(Change::InsertRun(row.clone(), Box::new(status.clone())));
         let namespace = row.namespace.clone();
-        let deadline = [row.options.deadline_ms, row.options.timeout_ms.map(|ms| self.now + ms)]
-            .into_iter()
-            .flatten()
-            .min();
+        let deadline =
+            [row.options.deadline_ms, row.options.timeout_ms.map(|ms| self.now.saturating_add(ms))]
+                .into_iter()
+                .flatten()
+                .min();
         let live = Live::new(Run { row, status }, Journal::default());
         let ready = crate::engine::ready_of(&live.run);
         self.insert(live);

@@ -4,6 +4,7 @@ mod decide;
 mod explain;
 mod fork;
 mod queue;
+mod reopen;
 mod resume;
 mod retain;
 mod retry;

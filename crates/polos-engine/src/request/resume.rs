@@ -42,6 +42,9 @@ impl Engine {
             }
         }
         self.make_ready(id);
+        if state.is_ended() {
+            self.reopen(id, caller.principal, store)?;
+        }
         Ok(self.done(id, "it goes on from the step that failed"))
     }
 
@@ -49,17 +52,22 @@ impl Engine {
     fn take_back_failed_step(&mut self, id: RunId, by: &str) {
         let Some(live) = self.runs.get(&id) else { return };
         let Some(key) = live.run.status.failed_step.clone() else { return };
-        // An outcome that a child gave is superseded, not the child: it is resumed by itself.
         let Some(from_seq) = live.journal.failed_seq(&key) else { return };
-        let detail = ResetDetail {
-            from_seq,
-            from_key: key,
-            only: true,
-            again: Vec::new(),
-            key_generation: live.run.status.key_generation,
-            by: by.to_owned(),
-        };
-        self.reset(id, detail);
+        match self.waited_for(id, &key) {
+            // An outcome that a child gave is superseded, not the child: it is resumed by itself.
+            Some(OpenWait::Child { run, .. }) if self.may_end_again(run) => {
+                self.reset_only(id, key, from_seq, by);
+            }
+            // Nothing comes any more for what timed out or was cancelled: it is opened anew.
+            Some(_) => self.take_back_key(id, key, by),
+            None => self.reset_only(id, key, from_seq, by),
+        }
+    }
+
+    /// What the code opened under a key, with its outcome or not.
+    fn waited_for(&self, id: RunId, key: &StepKey) -> Option<OpenWait> {
+        let opened = self.runs.get(&id)?.journal.opened_from(0);
+        opened.into_iter().find_map(|(at, open)| (at == *key).then_some(open))
     }
 
     /// Appends a reset.
@@ -78,13 +86,8 @@ impl Engine {
         store: &dyn Read,
     ) -> Result<(), Error> {
         let Some(live) = self.runs.get(&id) else { return Ok(()) };
-        let Some(key) = &live.run.status.failed_step else { return Ok(()) };
-        let opened = live.journal.opened_from(0);
-        let child = opened.into_iter().find_map(|(at, open)| match open {
-            OpenWait::Child { run, .. } if at == *key => Some(run),
-            _ => None,
-        });
-        if let Some(child) = child
+        let Some(key) = live.run.status.failed_step.clone() else { return Ok(()) };
+        if let Some(OpenWait::Child { run: child, .. }) = self.waited_for(id, &key)
             && self.bring(caller.namespace, child, store)?
             && matches!(self.runs[&child].run.status.state, State::Failed | State::Blocked)
         {

@@ -6,10 +6,11 @@ use crate::engine::Engine;
 use crate::error::{Class, Error};
 use crate::finish::cancel_reason;
 use crate::journal::OpenWait;
-use polos_protocol::record::ResetDetail;
+use polos_protocol::record::{ResetDetail, ResolvedDetail};
 use polos_protocol::rest::{ApprovalState, RetryRequest, VerbResponse};
-use polos_protocol::{RunId, State, StepKey};
+use polos_protocol::{Millis, RunId, State, StepKey};
 use polos_store::Read;
+use polos_store::row::TimerKind;
 
 impl Engine {
     pub(super) fn retry(
@@ -58,13 +59,26 @@ impl Engine {
             key_generation: self.runs[&id].run.status.key_generation + u32::from(request.new_keys),
             by: caller.principal.to_owned(),
         };
-        self.begin_again(id, detail);
+        self.begin_again(id, detail, store)?;
+        if state.is_ended() {
+            self.reopen(id, caller.principal, store)?;
+        } else {
+            self.set_kept_timers(id);
+        }
         Ok(self.done(id, format!("it does `{key}` and all that follows again")))
     }
 
-    fn begin_again(&mut self, id: RunId, detail: ResetDetail) {
-        let Some(live) = self.runs.get_mut(&id) else { return };
+    fn begin_again(
+        &mut self,
+        id: RunId,
+        detail: ResetDetail,
+        store: &dyn Read,
+    ) -> Result<(), Error> {
+        let Some(live) = self.runs.get_mut(&id) else { return Ok(()) };
+        let consumed = live.journal.consumed();
         let status = &mut live.run.status;
+        // What was said of steps that are done again holds for the old ones only.
+        status.settled.retain(|settled| !detail.again.contains(&settled.key));
         status.key_generation = detail.key_generation;
         status.blocked = None;
         status.error = None;
@@ -73,7 +87,32 @@ impl Engine {
         status.output = None;
         status.deaths = 0;
         self.reset(id, detail);
+        if let Some(live) = self.runs.get_mut(&id)
+            && !live.journal.is_cancelled()
+        {
+            live.run.status.cancelling = None;
+        }
         self.make_ready(id);
+        self.give_back_superseded(id, consumed, store)
+    }
+
+    /// Events and signals that the superseded part consumed come again, unless what stands has
+    /// them.
+    fn give_back_superseded(
+        &mut self,
+        id: RunId,
+        consumed: Vec<(u64, ResolvedDetail)>,
+        store: &dyn Read,
+    ) -> Result<(), Error> {
+        let Some(live) = self.runs.get(&id) else { return Ok(()) };
+        let kept: Vec<ResolvedDetail> =
+            live.journal.consumed().into_iter().map(|(_, detail)| detail).collect();
+        let superseded = consumed
+            .into_iter()
+            .filter(|(seq, detail)| live.journal.is_superseded(*seq) && !kept.contains(detail))
+            .map(|(_, detail)| detail)
+            .collect();
+        self.give_back_taken(id, superseded, store)
     }
 
     /// Takes a run from its worker, its lane or its wait.
@@ -122,41 +161,28 @@ impl Engine {
         }
         self.timers.delete_run(id);
         self.change(polos_store::Change::DeleteTimers(id));
-        self.set_kept_timers(id, from_seq);
         Ok(())
     }
 
     /// Timers of waits that were opened before the range, and the run's own, go on.
-    fn set_kept_timers(&mut self, id: RunId, from_seq: u64) {
-        use polos_store::row::{TimerKind, TimerRow};
+    fn set_kept_timers(&mut self, id: RunId) {
+        self.set_own_timers(id);
         let Some(live) = self.runs.get(&id) else { return };
-        let row = live.run.row.clone();
-        let dropped: Vec<StepKey> =
-            live.journal.opened_from(from_seq).into_iter().map(|(key, _)| key).collect();
-        let kept = live.journal.opens.iter().filter(|(key, _)| !dropped.contains(key));
-        let mut timers: Vec<TimerRow> = kept
-            .filter_map(|(key, open)| {
-                let (at, kind) = match open {
-                    OpenWait::Timer { at } => (*at, TimerKind::Open),
-                    OpenWait::Event { deadline: Some(at), .. }
-                    | OpenWait::Approval { deadline: Some(at), .. } => (*at, TimerKind::Deadline),
-                    _ => return None,
-                };
-                Some(TimerRow {
-                    at,
-                    namespace: row.namespace.clone(),
-                    run: id,
-                    kind,
-                    key: key.clone(),
-                })
+        let timers: Vec<(StepKey, TimerKind, Millis)> = live
+            .journal
+            .opens
+            .iter()
+            .filter_map(|(key, open)| match open {
+                OpenWait::Timer { at } => Some((key.clone(), TimerKind::Open, *at)),
+                OpenWait::Event { deadline: Some(at), .. }
+                | OpenWait::Approval { deadline: Some(at), .. } => {
+                    Some((key.clone(), TimerKind::Deadline, *at))
+                }
+                _ => None,
             })
             .collect();
-        if let Some(at) = row.options.deadline_ms {
-            let (namespace, key) = (row.namespace.clone(), StepKey::run());
-            timers.push(TimerRow { at, namespace, run: id, kind: TimerKind::RunDeadline, key });
-        }
-        for timer in timers {
-            self.put_timer(timer);
+        for (key, kind, at) in timers {
+            self.set_timer(id, key, kind, at);
         }
     }
 }

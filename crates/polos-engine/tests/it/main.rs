@@ -6,6 +6,7 @@ mod lifecycle;
 mod operators;
 mod ownership;
 mod queues;
+mod reopen;
 mod rig;
 mod slots;
 mod waits;

@@ -245,3 +245,113 @@ fn a_wait_that_lost_its_race_consumes_nothing() {
     open(&mut rig, 1, &mut hands, "y", &event("t"));
     assert_eq!(rig.journal(run), ["open x", "resolved x", "lost x", "open y", "resolved y"]);
 }
+
+#[test]
+fn all_that_lost_waits_took_comes_again() {
+    let mut rig = Rig::new();
+    let run = rig.start_run();
+    rig.worker(1);
+    let (_, mut hands) = rig.take(1);
+    let scope = key("race");
+    for name in ["x", "y"] {
+        let record = NewRecord::new(0, Kind::Open, scope.child(name, 1), hands.seq);
+        rig.record(1, &mut hands, record.with_detail(&event("t")).unwrap());
+    }
+    let decided_at = hands.seq;
+    publish(&mut rig, "t", None);
+    publish(&mut rig, "t", None);
+    rig.learn(1, &mut hands);
+    rig.record(1, &mut hands, NewRecord::new(0, Kind::Lost, scope, decided_at));
+    for name in ["a", "b"] {
+        open(&mut rig, 1, &mut hands, name, &event("t"));
+    }
+    assert_eq!(positions(&rig, run, "a"), [1]);
+    assert_eq!(positions(&rig, run, "b"), [2]);
+}
+
+/// The places of the events that were handed out under a key.
+fn positions(rig: &Rig, run: RunId, name: &str) -> Vec<u64> {
+    let records = rig.store.journal(&Namespace::default(), run, 0, usize::MAX).unwrap();
+    let mine = records.iter().filter(|r| r.kind() == Kind::Resolved && *r.key() == key(name));
+    let detail = |record: &polos_protocol::Record| {
+        record.record.detail::<polos_protocol::record::ResolvedDetail>().unwrap()
+    };
+    mine.filter_map(|record| detail(record).position).collect()
+}
+
+#[test]
+fn what_a_lost_wait_took_goes_to_another_that_stands_open() {
+    for signal in [false, true] {
+        let mut rig = Rig::new();
+        let run = rig.start_run();
+        rig.worker(1);
+        let (_, mut hands) = rig.take(1);
+        let what = Open::Event(OpenEvent { topic: "t".into(), signal, deadline_ms: None });
+        open(&mut rig, 1, &mut hands, "lost", &what);
+        let decided_at = hands.seq;
+        open(&mut rig, 1, &mut hands, "other", &what);
+        publish(&mut rig, "t", signal.then_some(run));
+        rig.learn(1, &mut hands);
+        rig.record(1, &mut hands, NewRecord::new(0, Kind::Lost, key("lost"), decided_at));
+        assert_eq!(positions(&rig, run, "other"), [1], "signal: {signal}");
+    }
+}
+
+#[test]
+fn what_a_retry_takes_back_comes_again() {
+    for signal in [false, true] {
+        let mut rig = Rig::new();
+        let run = rig.start_run();
+        rig.worker(1);
+        let (_, mut hands) = rig.take(1);
+        let what = Open::Event(OpenEvent { topic: "t".into(), signal, deadline_ms: None });
+        publish(&mut rig, "t", signal.then_some(run));
+        publish(&mut rig, "t", signal.then_some(run));
+        open(&mut rig, 1, &mut hands, "x", &what);
+        rig.step(1, &mut hands, "a");
+        open(&mut rig, 1, &mut hands, "y", &what);
+        rig.complete(1, &hands);
+        rig.frames(1);
+        let retry = polos_protocol::rest::RetryRequest {
+            step: Some(key("a")),
+            ..polos_protocol::rest::RetryRequest::default()
+        };
+        rig.verb(run, Verb::Retry(retry));
+        let (_, mut hands) = rig.take(1);
+        rig.step(1, &mut hands, "a");
+        open(&mut rig, 1, &mut hands, "y", &what);
+        open(&mut rig, 1, &mut hands, "z", &what);
+        assert_eq!(positions(&rig, run, "x"), [1], "signal: {signal}");
+        assert_eq!(positions(&rig, run, "y"), [2, 2], "signal: {signal}");
+        publish(&mut rig, "t", signal.then_some(run));
+        assert_eq!(positions(&rig, run, "z"), [3], "signal: {signal}");
+    }
+}
+
+#[test]
+fn a_made_up_key_cannot_name_another_child() {
+    let mut rig = Rig::new();
+    let run = rig.start_run();
+    rig.worker(1);
+    let (_, mut hands) = rig.take(1);
+    let what = Open::Child(OpenChild {
+        workflow: "child".into(),
+        input: Value::null(),
+        options: RunOptions::default(),
+        detached: false,
+    });
+    open(&mut rig, 1, &mut hands, "c@1", &what);
+    let forged = polos_protocol::StepKey::from_recorded("c#01");
+    let record = NewRecord::new(0, Kind::Open, forged, hands.seq).with_detail(&what).unwrap();
+    rig.record(1, &mut hands, record);
+    open(&mut rig, 1, &mut hands, "c", &what);
+    rig.frames(1);
+    let retry = polos_protocol::rest::RetryRequest {
+        step: Some(key("c")),
+        ..polos_protocol::rest::RetryRequest::default()
+    };
+    rig.verb(run, Verb::Retry(retry));
+    let (_, mut hands) = rig.take(1);
+    open(&mut rig, 1, &mut hands, "c", &what);
+    assert_eq!(rig.journal(run).last().unwrap(), "resolved c");
+}

@@ -7,7 +7,7 @@ use polos_protocol::{
     WorkerId,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A run as stored.
@@ -89,6 +89,10 @@ pub struct RunStatus {
     /// The place in each topic up to which it has seen events.
     #[serde(default)]
     pub cursors: BTreeMap<String, u64>,
+    /// Places before those, by topic, of events that it took and gave back: a race was lost, or a
+    /// person ordered a retry.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub given_back: BTreeMap<String, BTreeSet<u64>>,
     /// What it gave.
     #[serde(default)]
     pub output: Option<Value>,
@@ -148,6 +152,7 @@ impl RunStatus {
             wait: None,
             why: None,
             cursors: BTreeMap::new(),
+            given_back: BTreeMap::new(),
             output: None,
             error: None,
             failed_step: None,

@@ -69,6 +69,7 @@ fn full_status() -> RunStatus {
         wait: Some(Wait::Any(vec![Wait::Key(key("a")), Wait::Until(NOW)])),
         why: Some("waits for `a`".into()),
         cursors: [("topic".to_owned(), 5)].into(),
+        given_back: [("topic".to_owned(), [2, 3].into())].into(),
         output: Some(value(r#"{"out":1}"#)),
         error: Some(failure.clone()),
         failed_step: Some(key("bad")),

@@ -21,6 +21,8 @@ as_root() {
 missing=()
 command -v cc >/dev/null 2>&1 || missing+=(gcc libc6-dev)
 command -v git >/dev/null 2>&1 || missing+=(git)
+# The fakes of model providers are judged by the vendors' Python clients.
+python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
 command -v curl >/dev/null 2>&1 || command -v cargo >/dev/null 2>&1 || missing+=(curl ca-certificates)
 if [ ${#missing[@]} -gt 0 ] && command -v apt-get >/dev/null 2>&1; then
   say "installing ${missing[*]}"
@@ -56,3 +58,6 @@ if cargo nextest --version >/dev/null 2>&1; then
 else
   cargo xtask test "${full[@]}"
 fi
+
+say "model providers"
+tests/providers/test.sh

@@ -8,9 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from anthropic.types.message_create_params import MessageCreateParamsStreaming
-from brain import Brain
 from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from brain import Brain
 from wires import WIRES, ChatCompletions, Messages
 
 # A field that the vendor does not know is a mistake of ours. (In a list, since pydantic takes no
@@ -100,23 +101,28 @@ class ModelServer:
         with self._lock:
             fault = self.faults.pop(0) if self.faults else None
         why = misfit(path, body)
+        text = ""
         if fault is None and why is not None:
             fault = Fault(400, "invalid_request_error")
+        elif fault is None:
+            try:
+                reply = self._brain.answer(wire.asked(self._brain, body))
+                text = "".join(wire.stream(body, reply))
+            except LookupError as error:
+                fault, why = Fault(400, "invalid_request_error"), str(error)
         status = fault.status if fault else 200
         with self._lock:
             headers = {name.lower(): value for name, value in handler.headers.items()}
             self.requests.append(Request(path, headers, body, status))
         if fault is not None:
-            text = json.dumps(wire.error(fault.kind, why or fault.kind)).encode()
-            return _send(handler, status, fault.headers | {"content-type": "application/json"}, text)
-        reply = self._brain.answer(wire.asked(self._brain, body))
-        text = "".join(wire.stream(body, reply)).encode()
+            refusal = json.dumps(wire.error(fault.kind, why or fault.kind))
+            headers = fault.headers | {"content-type": "application/json"}
+            return _send(handler, status, headers, refusal)
         return _send(handler, 200, {"content-type": "text/event-stream"}, text)
 
 
-def _send(
-    handler: BaseHTTPRequestHandler, status: int, headers: dict[str, str], body: bytes
-) -> None:
+def _send(handler: BaseHTTPRequestHandler, status: int, headers: dict[str, str], text: str) -> None:
+    body = text.encode()
     handler.send_response(status)
     for name, value in headers.items():
         handler.send_header(name, value)

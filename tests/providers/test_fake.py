@@ -5,6 +5,7 @@ import json
 import anthropic
 import openai
 import pytest
+
 from brain import Brain
 from model_server import Fault, ModelServer
 
@@ -12,7 +13,7 @@ SCRIPT = {
     "reply": [
         {
             "turn": 0,
-            "text": "Let me look – ☔.",
+            "text": "Let me look: ☔.",
             "tools": [
                 {"name": "read", "input": {"path": "a.txt"}},
                 {"name": "exec", "input": {"command": "true"}},
@@ -38,7 +39,7 @@ def test_the_vendors_messages_client_reads_it() -> None:
     kinds = [block.type for block in message.content]
     assert kinds == ["text", "tool_use", "tool_use"]
     text, read, run = message.content
-    assert text.text == "Let me look – ☔."
+    assert text.text == "Let me look: ☔."
     assert (read.name, read.input) == ("read", {"path": "a.txt"})
     assert (run.name, run.input) == ("exec", {"command": "true"})
     assert message.usage.output_tokens > 1
@@ -57,7 +58,7 @@ def test_the_vendors_chat_client_reads_it() -> None:
             completion = stream.get_final_completion()
     choice = completion.choices[0]
     assert choice.finish_reason == "tool_calls"
-    assert choice.message.content == "Let me look – ☔."
+    assert choice.message.content == "Let me look: ☔."
     calls = [(c.function.name, json.loads(c.function.arguments)) for c in choice.message.tool_calls]
     assert calls == [("read", {"path": "a.txt"}), ("exec", {"command": "true"})]
     assert completion.usage.total_tokens > 0
@@ -66,16 +67,15 @@ def test_the_vendors_chat_client_reads_it() -> None:
 @pytest.mark.parametrize("vendor", [anthropic, openai])
 def test_its_refusals_are_the_vendors_own(vendor) -> None:
     faults = [Fault(429, "rate_limit_error", {"retry-after": "1"})]
-    with ModelServer(Brain(SCRIPT), faults) as server:
-        with pytest.raises(vendor.RateLimitError):
-            if vendor is anthropic:
-                client = anthropic.Anthropic(base_url=server.url, api_key="k", max_retries=0)
-                client.messages.create(
-                    model="m", max_tokens=1, messages=[{"role": "user", "content": "x"}]
-                )
-            else:
-                chat = openai.OpenAI(base_url=f"{server.url}/v1", api_key="k", max_retries=0)
-                chat.chat.completions.create(model="m", messages=[{"role": "user", "content": "x"}])
+    with ModelServer(Brain(SCRIPT), faults) as server, pytest.raises(vendor.RateLimitError):
+        if vendor is anthropic:
+            client = anthropic.Anthropic(base_url=server.url, api_key="k", max_retries=0)
+            client.messages.create(
+                model="m", max_tokens=1, messages=[{"role": "user", "content": "x"}]
+            )
+        else:
+            chat = openai.OpenAI(base_url=f"{server.url}/v1", api_key="k", max_retries=0)
+            chat.chat.completions.create(model="m", messages=[{"role": "user", "content": "x"}])
 
 
 def test_it_refuses_what_the_vendors_types_refuse() -> None:

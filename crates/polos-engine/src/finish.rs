@@ -52,7 +52,11 @@ impl Engine {
             self.unready(&run);
         }
         self.take_back(id);
-        self.free_queue_slot(&row.namespace, &row.queue, id, true);
+        self.give_slot_up(id);
+        if self.config.is_mutated("leak_slot") {
+            let key = row.options.concurrency_key.as_deref();
+            self.schedule.queue(&row.namespace, &row.queue).take(id, id, key);
+        }
         let outcome = self.write_end(id, end);
         self.close_opens(id, store)?;
         if let (Some(parent), Some(key), false) = (row.parent, &row.parent_key, row.detached)

@@ -11,6 +11,7 @@
 //! Reading order: [`input`] and [`output`] are the two sides; `live` is a run in memory; `frame` and
 //! `request` hold one file a frame or request; `schedule` decides which run goes where.
 
+mod deadlock;
 mod engine;
 pub mod error;
 mod finish;

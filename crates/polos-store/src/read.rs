@@ -35,6 +35,21 @@ pub struct ReadyRun {
     pub alone: bool,
 }
 
+/// A run that keeps its queue slot whatever it does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptSlot {
+    /// Its namespace.
+    pub namespace: Namespace,
+    /// The run.
+    pub run: RunId,
+    /// Its queue.
+    pub queue: String,
+    /// Its concurrency key.
+    pub concurrency_key: Option<String>,
+    /// The run whose slot it is in: itself or an ancestor.
+    pub slot: RunId,
+}
+
 /// What the engine must know of a run's journal to go on with it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JournalHead {
@@ -122,12 +137,8 @@ pub trait Read {
     fn ready_runs(&self) -> Result<Vec<ReadyRun>, ReadError>;
     /// All `running` runs of all namespaces.
     fn running_runs(&self) -> Result<Vec<(Namespace, RunId)>, ReadError>;
-    /// Runs that hold a slot while they wait: `waiting` or `blocked` in a queue with `hold`.
-    fn waiting_runs_in(
-        &self,
-        namespace: &Namespace,
-        queue: &str,
-    ) -> Result<Vec<(RunId, Option<String>)>, ReadError>;
+    /// The runs of all namespaces that keep a queue slot whatever they do.
+    fn kept_slots(&self) -> Result<Vec<KeptSlot>, ReadError>;
 
     /// Records after `after`, oldest first, until `bytes_max` is passed (at least one).
     fn journal(

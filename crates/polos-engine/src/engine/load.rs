@@ -55,12 +55,11 @@ impl Engine {
             if row.by_operator {
                 self.operator_queues.insert((row.namespace.clone(), row.config.name.clone()));
             }
-            if row.config.hold {
-                for (run, key) in store.waiting_runs_in(&row.namespace, &row.config.name)? {
-                    self.schedule.queue(&row.namespace, &row.config.name).take(run, key.as_deref());
-                }
-            }
             self.schedule.configure(&row.namespace, row.config);
+        }
+        for kept in store.kept_slots()? {
+            let queue = self.schedule.queue(&kept.namespace, &kept.queue);
+            queue.take(kept.run, kept.slot, kept.concurrency_key.as_deref());
         }
         Ok(())
     }
@@ -89,7 +88,7 @@ impl Engine {
         entry.runs.insert(id);
         entry.active += 1;
         let key = live.run.row.options.concurrency_key.as_deref();
-        self.schedule.queue(namespace, &live.run.row.queue).take(id, key);
+        self.schedule.queue(namespace, &live.run.row.queue).take(id, id, key);
         live.held = Some(Holding {
             worker,
             phase: Phase::Active,

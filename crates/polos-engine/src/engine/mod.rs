@@ -1,5 +1,6 @@
 //! The engine itself: what it holds in memory, and the loop's four steps.
 
+mod audit;
 mod changes;
 mod config;
 mod load;

@@ -4,7 +4,7 @@ use super::{Engine, Page, Parting};
 use crate::error::Error;
 use crate::live::{Holding, Phase};
 use crate::output::Output;
-use crate::schedule::LaneKey;
+use crate::schedule::{LaneKey, WhileWaiting};
 use polos_protocol::frame::{Append, FromServer};
 use polos_protocol::{Millis, Namespace, RunId, State, WorkerId};
 use polos_store::Read;
@@ -49,27 +49,9 @@ impl Engine {
 
     /// Puts a run into its lane.
     pub(crate) fn enqueue(&mut self, ready: &ReadyRun) {
-        let parent_holds = self.parent_holds(ready);
         let queue = self.schedule.queue(&ready.namespace, &ready.queue);
-        let has_slot = queue.holds(ready.run) || parent_holds;
-        let (lane, place) = LaneKey::of(ready, has_slot);
+        let (lane, place) = LaneKey::of(ready, queue.holds(ready.run));
         queue.push(lane, place);
-    }
-
-    /// With `hold`, a child in its parent's queue and key runs under its parent's slot.
-    fn parent_holds(&self, ready: &ReadyRun) -> bool {
-        let Some(queue) = self.schedule.find(&ready.namespace, &ready.queue) else { return false };
-        if !queue.config().hold {
-            return false;
-        }
-        let Some(parent) = self.runs.get(&ready.run).and_then(|live| live.run.row.parent) else {
-            return false;
-        };
-        queue.holds(parent)
-            && self.runs.get(&parent).is_some_and(|live| {
-                live.run.row.queue == ready.queue
-                    && live.run.row.options.concurrency_key == ready.concurrency_key
-            })
     }
 
     /// Takes a queued run out of its lane.
@@ -90,9 +72,9 @@ impl Engine {
         self.resume_hot();
         let mut schedule = std::mem::take(&mut self.schedule);
         let mut fault = None;
-        schedule.round(|namespace, lane, run| {
+        schedule.round(|namespace, lane, run, while_waiting| {
             let Some(worker) = self.pick(namespace, lane) else { return false };
-            match self.give(namespace, run, worker, store) {
+            match self.give(namespace, run, (worker, while_waiting), store) {
                 Ok(()) => true,
                 Err(error) => {
                     fault = Some(error);
@@ -133,7 +115,7 @@ impl Engine {
         &mut self,
         namespace: &Namespace,
         id: RunId,
-        worker: WorkerId,
+        (worker, while_waiting): (WorkerId, WhileWaiting),
         store: &dyn Read,
     ) -> Result<(), Error> {
         if !self.bring(namespace, id, store)? {
@@ -147,6 +129,9 @@ impl Engine {
         status.since_ms = now;
         status.assignment += 1;
         status.worker = Some(worker);
+        if while_waiting == WhileWaiting::KeepsSlot {
+            status.slot.get_or_insert(id);
+        }
         status.started_ms.get_or_insert(now);
         live.journal.n = 0;
         live.held = Some(Holding {
@@ -181,27 +166,39 @@ impl Engine {
         if !std::mem::take(&mut held.in_slot) {
             return;
         }
-        let row = live.run.row.clone();
+        let (row, keeps) = (live.run.row.clone(), live.run.status.slot.is_some());
         if let Some(worker) = self.workers.get_mut(&held.worker) {
             worker.active = worker.active.saturating_sub(1);
             self.schedule.slot_freed(&worker.namespace, worker.definitions.keys());
         }
-        self.free_queue_slot(&row.namespace, &row.queue, id, false);
-    }
-
-    /// Gives a run's queue slot back. A queue with `hold` keeps it until the run has ended.
-    pub(crate) fn free_queue_slot(
-        &mut self,
-        namespace: &Namespace,
-        queue: &str,
-        id: RunId,
-        ended: bool,
-    ) {
-        let leaks = ended && self.config.is_mutated("leak_slot");
-        let queue = self.schedule.queue(namespace, queue);
-        if !leaks && (ended || !queue.config().hold) {
+        let queue = self.schedule.queue(&row.namespace, &row.queue);
+        if !keeps {
             queue.free(id);
         }
+    }
+
+    /// A run that keeps its slot while it waits gives it back: it has ended.
+    pub(crate) fn give_slot_up(&mut self, id: RunId) {
+        let Some(live) = self.runs.get_mut(&id) else { return };
+        live.run.status.slot = None;
+        let row = live.run.row.clone();
+        self.schedule.queue(&row.namespace, &row.queue).free(id);
+    }
+
+    /// With `hold`, a child in its parent's queue and key runs under its parent's slot.
+    pub(crate) fn join_slot(&mut self, parent: RunId, child: RunId) {
+        let Some(above) = self.runs.get(&parent) else { return };
+        let (row, Some(slot)) = (above.run.row.clone(), above.run.status.slot) else { return };
+        let Some(live) = self.runs.get_mut(&child) else { return };
+        let (own, key) = (live.run.row.clone(), row.options.concurrency_key.as_deref());
+        let same = own.namespace == row.namespace
+            && own.queue == row.queue
+            && own.options.concurrency_key.as_deref() == key;
+        if !same || own.detached || live.run.status.slot.is_some() {
+            return;
+        }
+        live.run.status.slot = Some(slot);
+        self.schedule.queue(&row.namespace, &row.queue).take(child, slot, key);
     }
 
     /// A hot run goes on: takes its slots if they are free, else waits for them ahead of new runs.
@@ -219,7 +216,7 @@ impl Engine {
         if !worker_has_room || !(queue.holds(id) || queue.has_room(key) && !queue.config().paused) {
             return false;
         }
-        queue.take(id, key);
+        queue.take(id, id, key);
         held.in_slot = true;
         held.phase = Phase::Active;
         if let Some(worker) = self.workers.get_mut(&held.worker) {
@@ -239,9 +236,11 @@ impl Engine {
         if let Some(worker) = self.workers.get_mut(&held.worker) {
             worker.active += 1;
         }
-        self.schedule
-            .queue(&row.namespace, &row.queue)
-            .take(id, row.options.concurrency_key.as_deref());
+        self.schedule.queue(&row.namespace, &row.queue).take(
+            id,
+            id,
+            row.options.concurrency_key.as_deref(),
+        );
     }
 
     /// Lets hot runs go on whose slots have come free.

@@ -63,14 +63,8 @@ impl Engine {
                 self.accept(Hold { worker, run: of.run, assignment: of.assignment });
                 Ok(())
             }
-            FromWorker::Wait(request) => {
-                self.wait(worker, request);
-                Ok(())
-            }
-            FromWorker::Park(request) => {
-                self.park_request(worker, request);
-                Ok(())
-            }
+            FromWorker::Wait(request) => self.wait(worker, request, store),
+            FromWorker::Park(request) => self.park_request(worker, request, store),
             FromWorker::Complete(request) => self.complete(worker, request, store),
             FromWorker::Fail(request) => self.fail(worker, request, store),
             FromWorker::Block(request) => {

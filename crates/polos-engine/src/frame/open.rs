@@ -169,18 +169,23 @@ impl Engine {
 
     /// A new run, ready to go.
     pub(crate) fn insert_run(&mut self, row: Arc<RunRow>) {
-        let status = RunStatus::queued(self.now);
-        let id = row.id;
-        self.change(Change::InsertRun(row.clone(), Box::new(status.clone())));
-        let namespace = row.namespace.clone();
+        let (id, namespace) = (row.id, row.namespace.clone());
         let deadline =
             [row.options.deadline_ms, row.options.timeout_ms.map(|ms| self.now.saturating_add(ms))]
                 .into_iter()
                 .flatten()
                 .min();
-        let live = Live::new(Run { row, status }, Journal::default());
+        let status = RunStatus::queued(self.now);
+        let live = Live::new(Run { row: row.clone(), status }, Journal::default());
         let ready = crate::engine::ready_of(&live.run);
         self.insert(live);
+        if let Some(parent) = row.parent {
+            self.join_slot(parent, id);
+        }
+        if let Some(live) = self.runs.get(&id) {
+            let status = Box::new(live.run.status.clone());
+            self.change(Change::InsertRun(row, status));
+        }
         if let Some(at) = deadline {
             let key = StepKey::run();
             self.put_timer(TimerRow {

@@ -3,19 +3,25 @@
 
 use super::Hold;
 use crate::engine::{Engine, Parting};
+use crate::error::Error;
 use crate::journal::OpenWait;
 use polos_protocol::frame::{FromServer, ParkRequest, RunRef};
 use polos_protocol::{RunId, State, StepKey, Wait, WorkerId};
-use polos_store::Change;
 use polos_store::row::{TimerKind, TimerRow};
+use polos_store::{Change, Read};
 use std::fmt::Write;
 
 impl Engine {
-    pub(super) fn park_request(&mut self, worker: WorkerId, request: ParkRequest) {
+    pub(super) fn park_request(
+        &mut self,
+        worker: WorkerId,
+        request: ParkRequest,
+        store: &dyn Read,
+    ) -> Result<(), Error> {
         let hold = Hold { worker, run: request.run, assignment: request.assignment };
         if !self.check_hold(hold) || !self.is_settled(hold, (request.seq, request.n), &request.wait)
         {
-            return;
+            return Ok(());
         }
         self.take_back(hold.run);
         self.part(hold.run, Parting::Clean);
@@ -26,6 +32,7 @@ impl Engine {
         self.park(hold.run, request.wait);
         let done = RunRef { run: hold.run, assignment: hold.assignment };
         self.send(worker, FromServer::Done(done));
+        self.block_if_deadlocked(hold.run, store).map(|_| ())
     }
 
     /// A run that no worker has waits on.

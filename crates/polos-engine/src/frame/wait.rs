@@ -3,26 +3,34 @@
 
 use super::Hold;
 use crate::engine::Engine;
+use crate::error::Error;
 use crate::live::Phase;
 use polos_protocol::frame::WaitRequest;
 use polos_protocol::{Wait, WorkerId};
+use polos_store::Read;
 
 impl Engine {
-    pub(super) fn wait(&mut self, worker: WorkerId, request: WaitRequest) {
+    pub(super) fn wait(
+        &mut self,
+        worker: WorkerId,
+        request: WaitRequest,
+        store: &dyn Read,
+    ) -> Result<(), Error> {
         let hold = Hold { worker, run: request.run, assignment: request.assignment };
         if !self.check_hold(hold) || !self.is_settled(hold, (request.seq, request.n), &request.wait)
         {
-            return;
+            return Ok(());
         }
         if request.wait.until_min().is_some() {
             // A backoff ends in the worker's memory, by its own clock: it keeps its slots, so that
             // none is taken that is not free. A long one parks.
-            return;
+            return Ok(());
         }
         if let Some(held) = self.runs.get_mut(&hold.run).and_then(|live| live.held.as_mut()) {
             held.phase = Phase::Hot { wait: request.wait };
             self.leave_slot(hold.run);
         }
+        self.block_if_deadlocked(hold.run, store).map(|_| ())
     }
 
     /// True if the worker knows all that the journal holds, and what it waits for has not come.

@@ -55,9 +55,9 @@ impl Engine {
                 };
                 self.publish(namespace, publication, store).map(Response::Published)
             }
-            Request::PutQueue(config) => self.put_queue(caller, config).map(Response::Queue),
+            Request::PutQueue(config) => self.put_queue(caller, config, store).map(Response::Queue),
             Request::PauseQueue(name, paused) => {
-                self.pause_queue(caller, &name, paused).map(Response::Queue)
+                self.pause_queue(caller, &name, paused, store).map(Response::Queue)
             }
             Request::CreateSession(request) => {
                 Ok(Response::Session(Box::new(self.create_session(caller, request))))

@@ -5,7 +5,7 @@ mod lane;
 mod queue;
 
 pub(crate) use lane::LaneKey;
-pub(crate) use queue::Queue;
+pub(crate) use queue::{Queue, WhileWaiting};
 
 use polos_protocol::{Namespace, QueueConfig, RunId};
 use std::collections::BTreeMap;
@@ -36,6 +36,18 @@ impl Schedule {
     /// The queue, if there is one.
     pub(crate) fn find(&self, namespace: &Namespace, name: &str) -> Option<&Queue> {
         self.queues.get(&(namespace.clone(), name.to_owned()))
+    }
+
+    /// True if some queue of the namespace has reached a limit.
+    pub(crate) fn any_full(&self, namespace: &Namespace) -> bool {
+        let first = (namespace.clone(), String::new());
+        let mut queues = self.queues.range(first..).take_while(|((of, _), _)| of == namespace);
+        queues.any(|(_, queue)| queue.is_full())
+    }
+
+    /// All queues, by name.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&QueueName, &Queue)> {
+        self.queues.iter()
     }
 
     /// Sets what a queue allows.
@@ -77,7 +89,7 @@ impl Schedule {
     /// no worker can take a run of this lane now.
     pub(crate) fn round(
         &mut self,
-        mut place: impl FnMut(&Namespace, &LaneKey, RunId) -> bool,
+        mut place: impl FnMut(&Namespace, &LaneKey, RunId, WhileWaiting) -> bool,
     ) -> Vec<RunId> {
         let mut names: Vec<QueueName> = self.queues.keys().cloned().collect();
         if let Some(last) = &self.last {
@@ -88,7 +100,7 @@ impl Schedule {
         for name in names {
             let Some(queue) = self.queues.get_mut(&name) else { continue };
             let before = placed.len();
-            queue.place(&mut placed, |lane, run| place(&name.0, lane, run));
+            queue.place(&mut placed, |lane, run, keeps| place(&name.0, lane, run, keeps));
             if placed.len() > before {
                 self.last = Some(name);
             }

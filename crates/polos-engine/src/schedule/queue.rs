@@ -14,10 +14,25 @@ pub(crate) struct Queue {
     open: BTreeSet<(Place, LaneKey)>,
     /// Lanes for which no worker was free, by workflow.
     closed: BTreeMap<Arc<str>, BTreeSet<(Place, LaneKey)>>,
-    /// Who holds a slot, and under which concurrency key.
-    holders: BTreeMap<RunId, Option<Arc<str>>>,
+    /// The runs that are in a slot, and the run whose slot it is.
+    members: BTreeMap<RunId, RunId>,
+    slots: BTreeMap<RunId, Slot>,
     per_key: BTreeMap<Arc<str>, u32>,
     ready: u64,
+}
+
+/// What a run of a queue does with its slot while it waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WhileWaiting {
+    GivesSlotBack,
+    KeepsSlot,
+}
+
+/// A slot: a run's own, in which its children may be too.
+#[derive(Debug)]
+struct Slot {
+    key: Option<Arc<str>>,
+    members: u32,
 }
 
 impl Queue {
@@ -27,7 +42,8 @@ impl Queue {
             lanes: BTreeMap::new(),
             open: BTreeSet::new(),
             closed: BTreeMap::new(),
-            holders: BTreeMap::new(),
+            members: BTreeMap::new(),
+            slots: BTreeMap::new(),
             per_key: BTreeMap::new(),
             ready: 0,
         }
@@ -42,19 +58,59 @@ impl Queue {
         &self.config
     }
 
-    /// How many runs hold a slot.
+    /// How many slots are taken.
     pub(crate) fn held(&self) -> usize {
-        self.holders.len()
+        self.slots.len()
     }
 
+    /// True if the run is in a slot.
     pub(crate) fn holds(&self, run: RunId) -> bool {
-        self.holders.contains_key(&run)
+        self.members.contains_key(&run)
+    }
+
+    /// True if the queue has a limit, and it is reached in all or for some key.
+    pub(crate) fn is_full(&self) -> bool {
+        let in_all = self.config.concurrency.is_some_and(|most| self.slots.len() >= most as usize);
+        let of_key = |most: u32| self.per_key.values().any(|count| *count >= most);
+        in_all || self.config.concurrency_per_key.is_some_and(of_key)
+    }
+
+    /// The runs whose slots a run of this key waits for, when there is no room for it.
+    pub(crate) fn in_the_way(&self, key: Option<&str>) -> Vec<RunId> {
+        let of_key = self.has_room_for_key(key);
+        let slots = self.slots.iter().filter(|(_, slot)| of_key || slot.key.as_deref() == key);
+        slots.map(|(owner, _)| *owner).collect()
+    }
+
+    /// The runs that are in a slot, in order.
+    pub(crate) fn members(&self) -> impl Iterator<Item = RunId> + '_ {
+        self.members.keys().copied()
+    }
+
+    /// The runs that stand in lanes.
+    pub(crate) fn ready(&self) -> impl Iterator<Item = RunId> + '_ {
+        self.lanes.values().flatten().map(|place| place.run)
+    }
+
+    /// True if the counts agree with the runs that are counted.
+    pub(crate) fn adds_up(&self) -> bool {
+        let mut slots: BTreeMap<RunId, u32> = BTreeMap::new();
+        for owner in self.members.values() {
+            *slots.entry(*owner).or_default() += 1;
+        }
+        let mut per_key: BTreeMap<Arc<str>, u32> = BTreeMap::new();
+        for key in self.slots.values().filter_map(|slot| slot.key.clone()) {
+            *per_key.entry(key).or_default() += 1;
+        }
+        slots.len() == self.slots.len()
+            && self.slots.iter().all(|(owner, slot)| slots.get(owner) == Some(&slot.members))
+            && per_key == self.per_key
+            && self.ready as usize == self.lanes.values().map(BTreeSet::len).sum::<usize>()
     }
 
     /// True if a run of this concurrency key could have a slot now.
     pub(crate) fn has_room(&self, key: Option<&str>) -> bool {
-        let in_all =
-            self.config.concurrency.is_none_or(|limit| self.holders.len() < limit as usize);
+        let in_all = self.config.concurrency.is_none_or(|limit| self.slots.len() < limit as usize);
         in_all && self.has_room_for_key(key)
     }
 
@@ -65,19 +121,33 @@ impl Queue {
         }
     }
 
-    /// Takes a slot for a run; taking it twice is taking it once.
-    pub(crate) fn take(&mut self, run: RunId, key: Option<&str>) {
-        let key: Option<Arc<str>> = key.map(Arc::from);
-        if self.holders.insert(run, key.clone()).is_none()
-            && let Some(key) = key
-        {
-            *self.per_key.entry(key).or_default() += 1;
+    /// Puts a run into the slot of `owner`, which is taken if nobody is in it yet. A run that is in
+    /// a slot stays there.
+    pub(crate) fn take(&mut self, run: RunId, owner: RunId, key: Option<&str>) {
+        if self.members.contains_key(&run) {
+            return;
         }
+        self.members.insert(run, owner);
+        let per_key = &mut self.per_key;
+        let slot = self.slots.entry(owner).or_insert_with(|| {
+            let key: Option<Arc<str>> = key.map(Arc::from);
+            if let Some(key) = &key {
+                *per_key.entry(key.clone()).or_default() += 1;
+            }
+            Slot { key, members: 0 }
+        });
+        slot.members += 1;
     }
 
-    /// Gives a run's slot back, if it has one.
+    /// Takes a run out of its slot, if it is in one. The last one out gives it back.
     pub(crate) fn free(&mut self, run: RunId) {
-        let Some(key) = self.holders.remove(&run) else { return };
+        let Some(owner) = self.members.remove(&run) else { return };
+        let Some(slot) = self.slots.get_mut(&owner) else { return };
+        slot.members -= 1;
+        if slot.members > 0 {
+            return;
+        }
+        let key = self.slots.remove(&owner).and_then(|slot| slot.key);
         if let Some(key) = key {
             if let Some(count) = self.per_key.get_mut(&key) {
                 *count -= 1;
@@ -194,14 +264,17 @@ impl Queue {
     }
 
     /// Places ready runs while slots and workers last. `give` says whether a worker took the run.
+    /// A run that was given keeps its slot while it waits if the queue says so.
     pub(crate) fn place(
         &mut self,
         placed: &mut Vec<RunId>,
-        mut give: impl FnMut(&LaneKey, RunId) -> bool,
+        mut give: impl FnMut(&LaneKey, RunId, WhileWaiting) -> bool,
     ) {
         if self.config.paused {
             return;
         }
+        let keeps =
+            if self.config.hold { WhileWaiting::KeepsSlot } else { WhileWaiting::GivesSlotBack };
         let mut passed_over = Vec::new();
         while let Some((head, lane)) = self.open.pop_first() {
             let key = lane.concurrency_key.as_deref();
@@ -215,12 +288,12 @@ impl Queue {
                 }
                 continue;
             }
-            if !give(&lane, head.run) {
+            if !give(&lane, head.run, keeps) {
                 self.closed.entry(lane.workflow.clone()).or_default().insert((head, lane));
                 continue;
             }
             if !lane.has_slot {
-                self.take(head.run, key);
+                self.take(head.run, head.run, key);
             }
             placed.push(head.run);
             self.pop(&lane, head);
@@ -277,7 +350,7 @@ mod tests {
 
     fn place_all(queue: &mut Queue) -> Vec<RunId> {
         let mut placed = Vec::new();
-        queue.place(&mut placed, |_, _| true);
+        queue.place(&mut placed, |_, _, _| true);
         placed
     }
 
@@ -318,7 +391,7 @@ mod tests {
         queue.push(lane(Some("a")), Place::new(false, 0, run(1)));
         queue.push(lane(Some("b")), Place::new(false, 0, run(2)));
         let mut placed = Vec::new();
-        queue.place(&mut placed, |lane, _| lane.concurrency_key.as_deref() == Some("b"));
+        queue.place(&mut placed, |lane, _, _| lane.concurrency_key.as_deref() == Some("b"));
         assert_eq!(placed, vec![run(2)]);
         assert!(place_all(&mut queue).is_empty());
         queue.reopen("w", 8);

@@ -64,6 +64,7 @@ impl Rig {
             assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Applied), "{outcomes:?}");
         }
         let outputs = self.engine.committed(self.now, &self.store).unwrap();
+        assert_eq!(self.engine.audit(&self.store).unwrap(), Ok(()));
         self.out.extend(outputs);
     }
 

@@ -61,12 +61,16 @@ pub struct RunRow {
 /// Where a run stands: rewritten whole when any of it changes. Steps do not change it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunStatus {
-    /// The state. Queue slots follow from it: a run that is `running` holds one.
+    /// The state. Queue slots follow from it and from `slot`.
     pub state: State,
     /// Since when it is in that state.
     pub since_ms: Millis,
     /// Raised whenever the run goes to another worker: the fence on every frame.
     pub assignment: u64,
+    /// The run whose queue slot it is in, itself or an ancestor, if it keeps its slot while it
+    /// waits. Any other run is in a slot while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<RunId>,
     /// The worker that has it, or had it last.
     pub worker: Option<WorkerId>,
     /// The newest build that recorded in it.
@@ -144,6 +148,7 @@ impl RunStatus {
             state: State::Queued,
             since_ms: now,
             assignment: 0,
+            slot: None,
             worker: None,
             build: None,
             build_seen_ms: 0,

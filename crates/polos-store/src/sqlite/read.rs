@@ -7,7 +7,9 @@ use super::table::{
     start_key, stream, timer, waiter,
 };
 use crate::error::ReadError;
-use crate::read::{JournalHead, PageOf, PageRequest, QueueCount, Read, ReadyRun, RecordMark};
+use crate::read::{
+    JournalHead, KeptSlot, PageOf, PageRequest, QueueCount, Read, ReadyRun, RecordMark,
+};
 use crate::row::{
     ApiKeyRow, ApprovalRow, AuditRow, EventRow, QueueRow, RecordRow, Run, SessionRow, SignalRow,
     StreamRow, TimerRow, WaiterRow,
@@ -59,12 +61,8 @@ impl Read for Store {
         self.reads.with(run::running)
     }
 
-    fn waiting_runs_in(
-        &self,
-        namespace: &Namespace,
-        queue: &str,
-    ) -> Result<Vec<(RunId, Option<String>)>, ReadError> {
-        self.reads.with(|connection| run::waiting_in(connection, namespace, queue))
+    fn kept_slots(&self) -> Result<Vec<KeptSlot>, ReadError> {
+        self.reads.with(run::kept_slots)
     }
 
     fn journal(

@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// The migrations; the first makes an empty file schema 1, and so on. One that was released is
 /// never changed.
-const MIGRATIONS: [&str; 1] = [include_str!("schema/0001.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema/0001.sql"), include_str!("schema/0002.sql")];
 
 /// Marks the file as ours, for `file` and for a person: "Plos" in ASCII.
 const APPLICATION_ID: i32 = 0x506c_6f73;

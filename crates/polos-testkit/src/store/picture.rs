@@ -92,7 +92,6 @@ impl Picture {
             self.line(id, store.session(namespace, *id)?);
         }
         for name in &universe.names {
-            self.line(("waiting in", name), store.waiting_runs_in(namespace, name)?);
             self.line(("blob", name), store.blob(namespace, name)?);
         }
         for before in &universe.times {

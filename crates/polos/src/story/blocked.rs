@@ -52,7 +52,7 @@ fn verbs(run: RunId, blocked: &Blocked) -> Vec<String> {
         }
         codes::JOURNAL_LIMIT => vec![format!("polos runs cancel {run}")],
         codes::QUEUE_DEADLOCK => {
-            vec!["polos queues set NAME --concurrency N".to_owned(), resume]
+            vec!["polos queues set NAME --concurrency N --hold".to_owned(), resume]
         }
         codes::WEDGED => vec![resume, format!("polos runs retry {run} --from {step}")],
         _ => vec![resume],

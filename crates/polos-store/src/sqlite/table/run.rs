@@ -7,7 +7,7 @@ use super::super::failure::Fault;
 use super::super::tx::Tx;
 use super::{approval, blob, record, signal, start_key, stream, timer, waiter};
 use crate::error::ReadError;
-use crate::read::ReadyRun;
+use crate::read::{KeptSlot, ReadyRun};
 use crate::row::{Run, RunRow, RunStatus};
 use polos_protocol::record::RunOptions;
 use polos_protocol::{DefinitionKind, Namespace, RunId, StepKey};
@@ -28,12 +28,13 @@ const INSERT: &str = "\
     INSERT INTO runs (namespace, id, workflow, kind, queue, concurrency_key, session, root, parent, \
     parent_key, detached, depth, start_key, seed, principal, forked_from, created_ms, options, \
     state, since_ms, assignment, resumed, build, build_seen_ms, any_build, alone, error_code, \
-    ended_ms, status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
-    ?, ?, ?, ?, ?)";
+    ended_ms, slot, status) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+    ?, ?, ?, ?, ?, ?, ?, ?)";
 
 const UPDATE: &str = "\
     UPDATE runs SET state = ?, since_ms = ?, assignment = ?, resumed = ?, build = ?, \
-    build_seen_ms = ?, any_build = ?, alone = ?, error_code = ?, ended_ms = ?, status = ? \
+    build_seen_ms = ?, any_build = ?, alone = ?, error_code = ?, ended_ms = ?, slot = ?, \
+    status = ? \
     WHERE namespace = ? AND id = ?";
 
 pub(in crate::sqlite) fn decode(columns: &mut Columns<'_>) -> Result<Run, Misfit> {
@@ -75,7 +76,7 @@ impl<'a> StatusColumns<'a> {
         Ok(Self { status, error_code, text: json(status)? })
     }
 
-    fn params(&self) -> [Box<dyn ToSql + '_>; 11] {
+    fn params(&self) -> [Box<dyn ToSql + '_>; 12] {
         let status = self.status;
         [
             Box::new(status.state.name()),
@@ -88,6 +89,7 @@ impl<'a> StatusColumns<'a> {
             Box::new(status.alone),
             Box::new(self.error_code),
             Box::new(status.ended_ms.map(int)),
+            Box::new(status.slot.map(|run| run.to_string())),
             Box::new(&self.text),
         ]
     }
@@ -249,18 +251,19 @@ pub(in crate::sqlite) fn running(
         .all([], |columns| Ok((columns.parsed()?, columns.parsed()?)))
 }
 
-/// Runs of a queue that are `waiting` or `blocked`, with their concurrency keys.
-pub(in crate::sqlite) fn waiting_in(
-    connection: &Connection,
-    namespace: &Namespace,
-    queue: &str,
-) -> Result<Vec<(RunId, Option<String>)>, ReadError> {
-    let sql = "SELECT id, concurrency_key FROM runs INDEXED BY runs_waiting \
-               WHERE state = 'waiting' AND namespace = ?1 AND queue = ?2 \
-               UNION ALL SELECT id, concurrency_key FROM runs INDEXED BY runs_blocked \
-               WHERE state = 'blocked' AND namespace = ?1 AND queue = ?2 ORDER BY id";
-    Query { connection, table: "runs", key_len: 1, sql }
-        .all(params![namespace.as_str(), queue], |columns| Ok((columns.parsed()?, columns.get()?)))
+/// The runs that keep a queue slot whatever they do.
+pub(in crate::sqlite) fn kept_slots(connection: &Connection) -> Result<Vec<KeptSlot>, ReadError> {
+    let sql = "SELECT namespace, id, queue, concurrency_key, slot FROM runs INDEXED BY runs_slot \
+               WHERE slot IS NOT NULL ORDER BY namespace, id";
+    Query { connection, table: "runs", key_len: 2, sql }.all([], |columns| {
+        Ok(KeptSlot {
+            namespace: columns.parsed()?,
+            run: columns.parsed()?,
+            queue: columns.get()?,
+            concurrency_key: columns.get()?,
+            slot: columns.parsed()?,
+        })
+    })
 }
 
 /// The namespaces that have any run.

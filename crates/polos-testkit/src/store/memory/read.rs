@@ -5,7 +5,9 @@ use super::{Memory, journal, list};
 use polos_protocol::rest::{ApprovalState, RunFilter};
 use polos_protocol::{ApprovalId, Millis, Namespace, RunId, SessionId, State, StepKey};
 use polos_store::ReadError;
-use polos_store::read::{JournalHead, PageOf, PageRequest, QueueCount, Read, ReadyRun, RecordMark};
+use polos_store::read::{
+    JournalHead, KeptSlot, PageOf, PageRequest, QueueCount, Read, ReadyRun, RecordMark,
+};
 use polos_store::row::{
     ApiKeyRow, ApprovalRow, AuditRow, EventRow, QueueRow, RecordRow, Run, SessionRow, SignalRow,
     StreamRow, TimerRow, WaiterRow,
@@ -78,19 +80,18 @@ impl Read for Memory {
         Ok(running.map(|(place, _)| place.clone()).collect())
     }
 
-    fn waiting_runs_in(
-        &self,
-        namespace: &Namespace,
-        queue: &str,
-    ) -> Result<Vec<(RunId, Option<String>)>, ReadError> {
-        let waiting = |run: &&Arc<Run>| {
-            run.row.queue == queue && matches!(run.status.state, State::Waiting | State::Blocked)
-        };
+    fn kept_slots(&self) -> Result<Vec<KeptSlot>, ReadError> {
         let tables = self.tables();
-        Ok(list::runs(&tables, namespace)
-            .filter(waiting)
-            .map(|run| (run.row.id, run.row.options.concurrency_key.clone()))
-            .collect())
+        let kept = tables.runs.values().filter_map(|run| {
+            Some(KeptSlot {
+                namespace: run.row.namespace.clone(),
+                run: run.row.id,
+                queue: run.row.queue.clone(),
+                concurrency_key: run.row.options.concurrency_key.clone(),
+                slot: run.status.slot?,
+            })
+        });
+        Ok(kept.collect())
     }
 
     fn journal(

@@ -32,7 +32,8 @@ macro_rules! store_suite {
             run::values_keep_their_form
             run::a_start_key_finds_its_run
             run::what_the_scheduler_sees
-            run::running_and_waiting_runs_are_found
+            run::running_runs_are_found
+            run::runs_that_keep_their_slot_are_found
             run::children_are_counted_and_the_living_found
             run::filters_take_what_they_name
             run::labels_may_hold_anything

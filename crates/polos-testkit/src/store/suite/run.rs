@@ -58,6 +58,7 @@ fn full_status() -> RunStatus {
         ..Failure::new("boom", "it went off").terminal()
     };
     RunStatus {
+        slot: Some(run(1)),
         state: State::Blocked,
         since_ms: NOW + 3,
         assignment: 4,
@@ -183,8 +184,8 @@ pub fn what_the_scheduler_sees(store: &dyn Store) {
     assert_eq!(free.build, None, "any build will do");
 }
 
-/// By state, and by queue.
-pub fn running_and_waiting_runs_are_found(store: &dyn Store) {
+/// By state.
+pub fn running_runs_are_found(store: &dyn Store) {
     let changes = (1..).zip(State::ALL).map(|(number, state)| {
         insert_run(RunRow { queue: "q".into(), ..run_row(number) }, status(state))
     });
@@ -192,13 +193,31 @@ pub fn running_and_waiting_runs_are_found(store: &dyn Store) {
     apply(store, vec![insert_run(run_row(8), status(State::Waiting))]);
     let ns = Namespace::default();
     let numbered = |state| 1 + State::ALL.iter().position(|one| *one == state).unwrap() as u64;
-    let [running, waiting, blocked] =
-        [State::Running, State::Waiting, State::Blocked].map(|state| run(numbered(state)));
-    assert_eq!(store.running_runs().unwrap(), [(ns.clone(), running)]);
-    let in_queue = store.waiting_runs_in(&ns, "q").unwrap();
-    let ids: Vec<_> = in_queue.iter().map(|(id, _)| *id).collect();
-    assert_eq!(ids, [waiting, blocked]);
-    assert_eq!(in_queue[0].1, run_row(3).options.concurrency_key);
+    assert_eq!(store.running_runs().unwrap(), [(ns, run(numbered(State::Running)))]);
+}
+
+/// Whatever their state; a run that gives its slot back is not among them.
+pub fn runs_that_keep_their_slot_are_found(store: &dyn Store) {
+    let row = RunRow { queue: "q".into(), ..run_row(1) };
+    let keeps = RunStatus { slot: Some(run(1)), ..status(State::Waiting) };
+    let child = RunRow { queue: "q".into(), ..child_row(2, &row) };
+    apply(
+        store,
+        vec![
+            insert_run(row.clone(), keeps.clone()),
+            insert_run(child, RunStatus { slot: Some(run(1)), ..status(State::Queued) }),
+            insert_run(run_row(3), status(State::Waiting)),
+        ],
+    );
+    let kept = store.kept_slots().unwrap();
+    let slots: Vec<_> = kept.iter().map(|kept| (kept.run, kept.slot)).collect();
+    assert_eq!(slots, [(run(1), run(1)), (run(2), run(1))]);
+    assert_eq!(
+        (&kept[0].queue, &kept[0].concurrency_key),
+        (&row.queue, &row.options.concurrency_key)
+    );
+    apply(store, vec![Change::UpdateRun(run(1), Box::new(RunStatus { slot: None, ..keeps }))]);
+    assert_eq!(store.kept_slots().unwrap().len(), 1);
 }
 
 /// Detached children count, but nobody waits for them.

@@ -14,6 +14,7 @@ use polos_protocol::frame::{FromServer, RunRef};
 use polos_protocol::{Blocked, Namespace, QueueConfig, RunId, State, Wait};
 use polos_store::Read;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 /// So many runs are looked at: in a larger knot the run is taken to be able to move.
 const RUNS_MAX: usize = 10_000;
@@ -188,7 +189,7 @@ fn more_room(config: &QueueConfig) -> String {
         [("concurrency", config.concurrency), ("concurrency-per-key", config.concurrency_per_key)]
     {
         if let Some(limit) = limit {
-            command.push_str(&format!(" --{flag} {}", limit.saturating_add(1)));
+            let _ = write!(command, " --{flag} {}", limit.saturating_add(1));
         }
     }
     if config.hold {

@@ -105,7 +105,7 @@ impl Queue {
         slots.len() == self.slots.len()
             && self.slots.iter().all(|(owner, slot)| slots.get(owner) == Some(&slot.members))
             && per_key == self.per_key
-            && self.ready as usize == self.lanes.values().map(BTreeSet::len).sum::<usize>()
+            && self.ready == self.lanes.values().map(|places| places.len() as u64).sum::<u64>()
     }
 
     /// True if a run of this concurrency key could have a slot now.

@@ -14,9 +14,30 @@ fn a_newer_schema_is_refused_in_words() {
     connection.execute("UPDATE meta SET value = 99 WHERE name = 'schema'", []).unwrap();
     drop(connection);
     let error = Store::open(directory.path(), Options::default()).unwrap_err();
-    assert!(matches!(&error, OpenError::Newer { found: 99, known: 1, .. }), "{error}");
+    assert!(matches!(&error, OpenError::Newer { found: 99, known: 2, .. }), "{error}");
     let message = error.to_string();
     assert!(message.contains("schema 99") && message.contains("newer Polos"), "{message}");
+}
+
+#[test]
+fn the_first_schema_is_brought_to_the_newest_with_all_it_held() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path(), Options::default()).unwrap();
+    apply(&store, vec![insert_run(run_row(1), status(State::Waiting))]);
+    drop(store);
+    let connection = Connection::open(directory.path().join(FILE)).unwrap();
+    connection
+        .execute_batch(
+            "DROP INDEX runs_slot; ALTER TABLE runs DROP COLUMN slot; \
+             UPDATE meta SET value = 1 WHERE name = 'schema'",
+        )
+        .unwrap();
+    drop(connection);
+    let store = Store::open(directory.path(), Options::default()).unwrap();
+    assert_eq!(store.kept_slots().unwrap(), []);
+    let keeps = polos_store::row::RunStatus { slot: Some(run(1)), ..status(State::Waiting) };
+    apply(&store, vec![Change::UpdateRun(run(1), Box::new(keeps))]);
+    assert_eq!(store.kept_slots().unwrap().len(), 1);
 }
 
 #[test]

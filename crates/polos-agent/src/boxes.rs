@@ -223,6 +223,7 @@ impl Boxes {
             id: id.to_owned(),
             folder,
             workspace,
+            is_managed: self.config.workspace.is_none(),
             config: config.clone(),
             masked: self.config.masked.clone(),
             program: self.config.program.clone(),

@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::{self, ExecPolicy, FileApproval, FilePolicy, Security};
 
+mod docker;
+
+pub use docker::{Bytes, DockerConfig, DockerNetwork, MountConfig, Pull};
+
 /// Paths beneath the workspace that the host's own programs would execute.
 pub const PROTECTED: [&str; 2] = [".git/hooks", ".git/config"];
 
@@ -16,9 +20,8 @@ pub const PROTECTED: [&str; 2] = [".git/hooks", ".git/config"];
 pub struct ToolsConfig {
     pub env: Environment,
     pub local: LocalConfig,
-    /// Kept as it is: the docker environment is not in this build.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub docker: Option<serde_json::Value>,
+    pub docker: Option<DockerConfig>,
     /// Kept as it is: the E2B environment is not in this build.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub e2b: Option<serde_json::Value>,

@@ -150,18 +150,24 @@ impl Sandbox {
     /// The environment is the box's own with that of the request on top.
     pub async fn exec(
         &self,
-        mut exec: Exec,
+        exec: Exec,
         on_stream: impl FnMut(Stream) + Send + 'static,
     ) -> Result<Executed, Error> {
-        let own = self.inner.env.iter();
-        for (name, value) in own {
-            exec.env.entry(name.clone()).or_insert_with(|| value.clone());
-        }
-        match self.request_with(Request::Exec(exec), on_stream).await? {
+        match self.request_with(self.complete(Request::Exec(exec)), on_stream).await? {
             Reply::Exec(result) => Ok(Executed::Ended(Box::new(result))),
             Reply::Started(started) => Ok(Executed::Started(started)),
             _ => Err(Error::Unexpected),
         }
+    }
+
+    /// Gives a command the box's own environment, beneath that which it has.
+    pub fn complete(&self, mut request: Request) -> Request {
+        if let Request::Exec(exec) = &mut request {
+            for (name, value) in &self.inner.env {
+                exec.env.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+        }
+        request
     }
 
     /// Follows a command that was started before, to its end.

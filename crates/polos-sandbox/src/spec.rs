@@ -17,6 +17,8 @@ pub struct SandboxSpec {
     pub folder: PathBuf,
     /// The folder that the box works on.
     pub workspace: PathBuf,
+    /// Whether the workspace is ours to give to the box's user, rather than a folder of a person's.
+    pub is_managed: bool,
     pub config: ToolsConfig,
     /// What no box may see even where its workspace contains it: data folders, tokens, keys.
     pub masked: Vec<PathBuf>,
@@ -245,6 +247,7 @@ mod tests {
             id: "sbx_1".to_owned(),
             folder: root.join("box"),
             workspace: root.join("work"),
+            is_managed: false,
             config: ToolsConfig::default(),
             masked: vec![root.join("work/data"), root.join("missing")],
             program: None,

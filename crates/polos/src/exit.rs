@@ -15,6 +15,12 @@ pub(crate) enum Exit {
     Usage,
     /// It was done, and the run did not complete: failed, cancelled or blocked.
     RunNotCompleted,
+    /// Nothing was done: a person would be asked, or it is not allowed.
+    WouldAsk,
+    /// There is no box to run it in.
+    NoBox,
+    /// It ended as the command that it ran.
+    Status(u8),
     /// The person broke it off.
     Interrupted,
 }
@@ -26,7 +32,9 @@ impl Exit {
             Self::Done => 0,
             Self::Failed => 1,
             Self::Usage => 2,
-            Self::RunNotCompleted => 3,
+            Self::RunNotCompleted | Self::WouldAsk => 3,
+            Self::NoBox => 125,
+            Self::Status(status) => status,
             Self::Interrupted => 130,
         })
     }

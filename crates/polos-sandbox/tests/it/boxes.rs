@@ -29,6 +29,7 @@ impl Fixture {
             id: format!("sbx_test{}", std::process::id()),
             folder: dir.path().join("box"),
             workspace: dir.path().join("work"),
+            is_managed: false,
             config: ToolsConfig::default(),
             masked: Vec::new(),
             program: Some(PathBuf::from(env!("CARGO_BIN_EXE_polos-sandbox-box"))),

@@ -12,11 +12,13 @@ pub(crate) mod explain;
 mod init;
 pub(crate) mod inside;
 mod keys;
+pub(crate) mod policy;
 mod queues;
 mod reference;
 mod replay;
 mod run;
 mod runs;
+mod sandbox;
 mod serve;
 mod sessions;
 mod version;
@@ -54,6 +56,10 @@ pub(crate) enum Command {
     Queues(queues::Command),
     #[command(subcommand)]
     Keys(keys::Command),
+    #[command(subcommand)]
+    Sandbox(sandbox::Command),
+    #[command(subcommand)]
+    Policy(policy::Command),
     Serve(serve::Args),
     Worker(worker::Args),
     Replay(replay::Args),
@@ -83,6 +89,8 @@ impl Command {
             Self::Workers(command) => command.run(context).await,
             Self::Queues(command) => command.run(context).await,
             Self::Keys(command) => command.run(context).await,
+            Self::Sandbox(command) => Box::pin(command.run(context)).await,
+            Self::Policy(command) => command.run(context),
             Self::Serve(args) => Box::pin(serve::run(args, context)).await,
             Self::Worker(args) => Box::pin(worker::run(args, context)).await,
             Self::Replay(args) => replay::run(&args, context),

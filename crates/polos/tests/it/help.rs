@@ -25,6 +25,8 @@ fn help_lists_the_commands() {
       workers      Look at workers, and empty them
       queues       Look at queues, and set what they allow
       keys         Make, list and revoke API keys
+      sandbox      Run commands and tools in a box
+      policy       Look at what a policy decides
       serve        Run a server; workers connect to it
       worker       Run the native worker: it takes the runs of agents from a server
       replay       Check a run's journal against the code of this build, without doing anything

@@ -10,4 +10,5 @@ mod errors;
 mod help;
 mod polos;
 mod reference;
+mod sandbox;
 mod server;

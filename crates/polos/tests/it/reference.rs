@@ -19,6 +19,10 @@ fn completions_are_scripts_for_their_shell() {
     {
         let script = polos.ok(&["completions", shell]);
         assert!(script.contains(sign), "{shell}");
-        assert!(!script.contains("__sandbox"), "{shell}: entries for boxes are no commands");
+        let mut words = script.split(|c: char| !c.is_alphanumeric() && c != '_');
+        assert!(
+            words.all(|word| word != "__sandbox"),
+            "{shell}: entries for boxes are no commands"
+        );
     }
 }

@@ -89,7 +89,10 @@ impl Engine {
                 Ok(())
             }
             FromWorker::Pong(_) => Ok(()),
-            FromWorker::Hello(_) | FromWorker::Fetch(_) | FromWorker::Store(_) => {
+            FromWorker::Hello(_)
+            | FromWorker::Fetch(_)
+            | FromWorker::Store(_)
+            | FromWorker::Replayed(_) => {
                 self.end_connection(worker, "out_of_order", "this frame does not belong here");
                 Ok(())
             }

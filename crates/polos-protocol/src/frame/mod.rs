@@ -3,9 +3,11 @@
 //! The header is parsed first and the body stays raw until its type is known. Unknown fields are
 //! ignored; an unknown type is an error.
 
+mod replayed;
 mod server;
 mod worker;
 
+pub use replayed::*;
 pub use server::*;
 pub use worker::*;
 

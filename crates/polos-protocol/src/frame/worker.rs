@@ -1,6 +1,6 @@
 //! Frames from a worker to the server.
 
-use super::frames;
+use super::{Replayed, frames};
 use crate::{
     Blocked, Definition, Failure, Kind, NewRecord, QueueConfig, RunId, StepKey, Value, Wait,
     WorkerId,
@@ -44,6 +44,8 @@ frames! {
         Drain(Empty) = "drain",
         /// The answer to `ping`. (Any traffic renews the lease.)
         Pong(Empty) = "pong",
+        /// How a dry replay ended. Never sent to a server.
+        Replayed(Replayed) = "replayed",
     }
 }
 

@@ -18,6 +18,7 @@ mod route;
 mod runs;
 mod server;
 mod sessions;
+mod values;
 mod verbs;
 mod view;
 mod workers;
@@ -77,6 +78,7 @@ fn routes() -> Vec<Route> {
         workers::routes(),
         definitions::routes(),
         sessions::routes(),
+        values::routes(),
         keys::routes(),
         audit::routes(),
         server::routes(),

@@ -12,6 +12,7 @@ use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use polos_engine::{Request, Response as Answer};
+use polos_protocol::frame::Start;
 use polos_protocol::limits::VALUE_INLINE_BYTES_MAX;
 use polos_protocol::rest::{
     JournalEntry, JournalPage, Page, RunFilter, Scope, StartRequest, StartResponse,
@@ -70,6 +71,13 @@ pub(super) fn routes() -> Vec<Route> {
             .needs(Scope::Read)
             .query(&[AFTER, LIMIT])
             .answers::<JournalPage>(),
+        get(
+            "/v1/runs/{id}/start",
+            "Shows a run as a worker is given it, without its journal.",
+            start_of,
+        )
+        .needs(Scope::Read)
+        .answers::<Start>(),
         get("/v1/runs/{id}/result", "Waits for a run's outcome.", result)
             .needs(Scope::Read)
             .query(&[WAIT, THROUGH])
@@ -224,6 +232,20 @@ fn superseded(
         key: &mark.key,
         reset: reset.as_ref(),
     })))
+}
+
+async fn start_of(
+    Shared(app): Shared<App>,
+    caller: Caller,
+    Id(id): Id<RunId>,
+) -> Result<Json<Start>, Refusal> {
+    let found = app
+        .read(move |store| match store.run(&caller.namespace, id)? {
+            Some(run) => view::start(store, &run).map(Some),
+            None => Ok(None),
+        })
+        .await?;
+    found.map(Json).ok_or_else(|| Refusal::not_found("run", id))
 }
 
 async fn result(

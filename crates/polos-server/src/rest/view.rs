@@ -3,6 +3,7 @@
 use super::App;
 use super::error::Refusal;
 use polos_engine::{Request, Response};
+use polos_protocol::frame::Start;
 use polos_protocol::rest::Turn;
 use polos_protocol::run::{RunDetail, RunResult, RunSummary};
 use polos_protocol::{Json, Namespace, State, Value};
@@ -73,6 +74,35 @@ pub(super) fn detail(store: &dyn Read, run: &Run) -> Result<RunDetail, ReadError
         parent_key: row.parent_key.as_ref().map(|key| key.as_str().to_owned()),
         cancel_requested: status.cancelling.is_some(),
         forked_from: row.forked_from,
+    })
+}
+
+/// A run as its next worker would be given it, without its journal: for a dry replay.
+pub(super) fn start(store: &dyn Read, run: &Run) -> Result<Start, ReadError> {
+    let (row, status) = (&run.row, &run.status);
+    let head = store.journal_head(&row.namespace, row.id, status.assignment)?;
+    Ok(Start {
+        run: row.id,
+        assignment: status.assignment,
+        workflow: row.workflow.clone(),
+        kind: row.kind,
+        input: row.input.clone(),
+        seed: row.seed.clone(),
+        created_ms: row.created_ms,
+        now: row.created_ms,
+        options: row.options.clone(),
+        root: row.root,
+        parent: row.parent,
+        depth: row.depth,
+        build: status.build.clone(),
+        principal: row.principal.clone(),
+        previous: status.previous,
+        alone: status.alone,
+        key_generation: status.key_generation,
+        settled: status.settled.clone(),
+        accepted: status.accepted.clone(),
+        journal: Vec::new(),
+        seq: head.seq,
     })
 }
 

@@ -93,7 +93,7 @@ impl Command {
             Self::Policy(command) => command.run(context),
             Self::Serve(args) => Box::pin(serve::run(args, context)).await,
             Self::Worker(args) => Box::pin(worker::run(args, context)).await,
-            Self::Replay(args) => replay::run(&args, context),
+            Self::Replay(args) => Box::pin(replay::run(args, context)).await,
             Self::Backup(args) => backup::run(args, context).await,
             Self::Doctor(args) => doctor::run(&args, context).await,
             Self::Explain(args) => explain::run(&args),

@@ -69,7 +69,8 @@ fn quoted(key: &str) -> String {
     }
 }
 
-fn sides(difference: &Difference, telling: &Telling) -> Vec<String> {
+/// Both sides of a disagreement, beside each other where there is room.
+pub(crate) fn sides(difference: &Difference, telling: &Telling) -> Vec<String> {
     let (left, right) = ("the journal holds", "the code asked for");
     if telling.columns < SIDES_WIDTH_MIN {
         let mut lines = vec![format!("  {left}")];

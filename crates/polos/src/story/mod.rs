@@ -14,6 +14,7 @@ use polos_protocol::rest::{Approval, JournalEntry};
 use polos_protocol::run::RunDetail;
 use polos_protocol::{Millis, RunId, State};
 
+pub(crate) use blocked::sides;
 pub(crate) use entry::{Entry, Stand, describe};
 
 /// A run with all that its story needs.

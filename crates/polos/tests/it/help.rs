@@ -29,7 +29,7 @@ fn help_lists_the_commands() {
       policy       Look at what a policy decides
       serve        Run a server; workers connect to it
       worker       Run the native worker: it takes the runs of agents from a server
-      replay       Check a run's journal against the code of this build, without doing anything
+      replay       Check stored journals against the code of now, without doing anything
       backup       Copy the database of the data directory, while a server runs or not
       doctor       Look at this machine: what of the sandbox is there, which server runs, which models
                    have a key

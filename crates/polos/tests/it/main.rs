@@ -10,5 +10,6 @@ mod errors;
 mod help;
 mod polos;
 mod reference;
+mod replay;
 mod sandbox;
 mod server;

@@ -1,6 +1,7 @@
 //! The calls, one method each.
 
 use crate::client::{Client, ClientError, encode};
+use polos_protocol::frame::Start;
 use polos_protocol::rest::{
     ApiKey, Approval, ApprovalState, BulkRequest, BulkResponse, CancelRequest, DecideRequest,
     DefinitionStatus, ForkRequest, Health, JournalPage, KeyRequest, KeyResponse, Page,
@@ -111,6 +112,16 @@ impl Client {
         let mut query: Query = vec![("after", after.to_string())];
         page(&mut query, None, limit);
         self.get(&format!("/v1/runs/{id}/journal"), &query).await
+    }
+
+    /// A run as a worker is given it, without its journal: what a dry replay begins with.
+    pub async fn start_of(&self, id: RunId) -> Result<Start, ClientError> {
+        self.get(&format!("/v1/runs/{id}/start"), &[]).await
+    }
+
+    /// A value that a journal refers to by hash.
+    pub async fn value(&self, hash: &str) -> Result<Json, ClientError> {
+        self.get(&format!("/v1/values/{}", encode(hash)), &[]).await
     }
 
     /// The outcome of a run, waiting for it at most this long.

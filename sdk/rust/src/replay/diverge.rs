@@ -64,6 +64,12 @@ impl Machine {
         self.requests.get(&id).is_some_and(|request| self.is_accepted(&request.key))
     }
 
+    /// Recorded requests that the code has not made, in the journal's order.
+    pub(crate) fn unasked(&mut self) -> Vec<StepKey> {
+        self.drop_lost_unasked();
+        self.journal.unasked.values().cloned().collect()
+    }
+
     fn drop_lost_unasked(&mut self) {
         let slots = &self.journal.slots;
         self.journal.unasked.retain(|_, key| slots.get(key).is_some_and(|slot| !slot.lost));

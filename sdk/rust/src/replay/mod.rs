@@ -19,6 +19,7 @@ mod journal;
 mod machine;
 mod markers;
 mod park;
+mod rehearsal;
 mod request;
 mod retry;
 mod run;
@@ -27,6 +28,7 @@ mod send;
 
 pub use derive::{canonical, fingerprint, idempotency_key};
 pub use machine::{Machine, Output, Settings};
+pub use rehearsal::{Need, Rehearsal};
 pub use request::{
     Ask, Begin, EffectId, EffectKind, EffectOutcome, EffectReport, Fault, FingerprintPolicy,
     OpenSpec, Outcome, RequestId, StepSpec, Verdict, What,

@@ -349,6 +349,17 @@ impl Run {
         }
     }
 
+    /// The next thing to be done outside, with no effect made of it: not even the closure of a step
+    /// is called.
+    pub(crate) fn next_unbegun(&mut self) -> Option<Output> {
+        self.shared.core().machine.next_output()
+    }
+
+    /// Recorded requests that the code has not made.
+    pub(crate) fn unasked(&self) -> Vec<StepKey> {
+        self.shared.core().machine.unasked()
+    }
+
     /// Lets the code run as far as it goes: hands it what there is, one at a time, and begins what
     /// it asked for.
     pub fn turn(&mut self, now: Millis) {

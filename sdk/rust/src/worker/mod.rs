@@ -7,6 +7,7 @@ mod connection;
 mod held;
 mod host;
 mod outbox;
+mod rehearse;
 mod runs;
 mod signal;
 mod task;
@@ -185,8 +186,12 @@ impl Worker {
         self.run_until(std::future::pending()).await
     }
 
-    /// Runs until `shutdown` is ready, then drains.
+    /// Runs until `shutdown` is ready, then drains. A process that `polos replay` has started
+    /// answers dry replays instead, and connects to no server.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
+        if let Some(socket) = rehearse::socket() {
+            return self.rehearse_at(socket).await;
+        }
         let Self { connection, mut runs, mut events, stop, handle, drain } = self;
         let (gone, mut has_gone) = watch::channel(false);
         std::thread::Builder::new()
@@ -361,7 +366,15 @@ impl Builder {
         Ok(Worker { connection, runs, events: receiver, stop, handle, drain: self.drain })
     }
 
+    /// Connects to no server: the worker is for [`Worker::rehearse`] only.
+    pub fn without_server(self) -> Self {
+        self.transport(rehearse::Nowhere)
+    }
+
     fn way_to_server(&self) -> Result<Arc<dyn Transport>, Error> {
+        if rehearse::socket().is_some() {
+            return Ok(Arc::new(rehearse::Nowhere));
+        }
         if let Some(transport) = &self.transport {
             return Ok(transport.clone());
         }

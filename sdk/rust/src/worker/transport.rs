@@ -5,6 +5,7 @@ use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
 use polos_protocol::limits;
 use std::pin::Pin;
 use std::sync::Arc;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::sync::mpsc;
 
 /// How many frames an in-memory link holds in each direction.
@@ -52,6 +53,27 @@ impl Link {
         let (to_server, from_worker) = mpsc::channel(MEMORY_FRAMES_MAX);
         let (to_worker, from_server) = mpsc::channel(MEMORY_FRAMES_MAX);
         (Self::of(to_server, from_server), Self::of(to_worker, from_worker))
+    }
+
+    /// A connection over a stream of bytes: one frame a line.
+    pub fn lines<S>(stream: S) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let broken = |cause: &std::io::Error| TransportError::Broken(cause.to_string());
+        let (read, write) = tokio::io::split(stream);
+        let sink = futures_util::sink::unfold(write, move |mut write, text: String| async move {
+            let line = text + "\n";
+            write.write_all(line.as_bytes()).await.map_err(|cause| broken(&cause))?;
+            write.flush().await.map_err(|cause| broken(&cause))?;
+            Ok(write)
+        });
+        let lines = BufReader::new(read).lines();
+        let stream = futures_util::stream::unfold(lines, move |mut lines| async move {
+            let line = lines.next_line().await.map_err(|cause| broken(&cause)).transpose()?;
+            Some((line, lines))
+        });
+        Self { sink: Box::pin(sink), stream: Box::pin(stream) }
     }
 
     fn of(sender: mpsc::Sender<String>, receiver: mpsc::Receiver<String>) -> Self {
@@ -171,7 +193,7 @@ fn config() -> tokio_tungstenite::tungstenite::protocol::WebSocketConfig {
 
 fn link<S>(socket: tokio_tungstenite::WebSocketStream<S>) -> Link
 where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     use tokio_tungstenite::tungstenite::{Error, Message};
     let (sink, stream) = socket.split();

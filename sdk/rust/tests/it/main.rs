@@ -2,6 +2,7 @@
 
 mod order;
 mod program;
+mod rehearsal;
 mod rules;
 mod server;
 mod world;

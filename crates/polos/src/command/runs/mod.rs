@@ -10,7 +10,7 @@ mod retry;
 mod settle;
 pub(crate) mod show;
 mod tail;
-mod target;
+pub(crate) mod target;
 
 use crate::context::Context;
 use crate::exit::Exit;

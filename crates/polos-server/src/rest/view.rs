@@ -97,6 +97,7 @@ pub(super) fn start(store: &dyn Read, run: &Run) -> Result<Start, ReadError> {
         build: status.build.clone(),
         principal: row.principal.clone(),
         previous: status.previous,
+        lost: status.lost.clone(),
         alone: status.alone,
         key_generation: status.key_generation,
         settled: status.settled.clone(),

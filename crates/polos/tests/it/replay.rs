@@ -2,8 +2,9 @@
 //! written, and no server is reached.
 
 use crate::polos::{Polos, Ran};
-use polos_sdk::{Approval, Ctx, Result, Worker, shutdown_signal};
+use polos_sdk::{Approval, Ctx, Result, StepError, Worker, shutdown_signal};
 use serde_json::Value;
+use std::future::{Ready, ready};
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -46,14 +47,15 @@ fn large(size: u64) -> String {
     "x".repeat(usize::try_from(size).unwrap())
 }
 
-async fn effect<T>(name: &str, value: T) -> std::result::Result<T, polos_sdk::StepError> {
+/// Notes an effect: already the call of the closure counts.
+fn effect<T>(name: &str, value: T) -> Ready<std::result::Result<T, StepError>> {
     let mut file = std::fs::File::options()
         .create(true)
         .append(true)
         .open(std::env::var(EFFECTS).unwrap())
         .unwrap();
     writeln!(file, "{name}").unwrap();
-    Ok(value)
+    ready(Ok(value))
 }
 
 /// A project whose worker has this code.

@@ -46,18 +46,18 @@ cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
 export CARGO_INCREMENTAL="${CARGO_INCREMENTAL:-0}"
 export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
 
-full=()
-[ "${1:-}" = "--full" ] && full=(--full)
+tier=(--profile ci)
+[ "${1:-}" = "--full" ] && tier=(--full)
+if ! cargo nextest --version >/dev/null 2>&1; then
+  say "cargo-nextest is not here: the tests run with cargo's own runner, which is slower"
+  [ "${tier[0]}" = "--full" ] || tier=()
+fi
 
 say "format, layers, lints, generated files"
 cargo xtask check
 
-say "tests"
-if cargo nextest --version >/dev/null 2>&1; then
-  cargo xtask test "${full[@]}" --profile ci
-else
-  cargo xtask test "${full[@]}"
-fi
+say "tests, and the examples in the documentation"
+cargo xtask test "${tier[@]}"
 
 say "model providers"
 tests/providers/test.sh

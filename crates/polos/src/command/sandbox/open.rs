@@ -145,7 +145,7 @@ impl Options {
             },
             files: FilesConfig {
                 // Whoever calls a tool by hand has decided.
-                approval: FileApproval::None,
+                approval: Some(FileApproval::None),
                 read_paths: texts(&self.read_path),
                 write_paths: texts(&self.write_path),
             },

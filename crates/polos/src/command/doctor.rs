@@ -1,7 +1,7 @@
 //! `polos doctor`: what this machine offers, and what follows.
 
 use crate::context::Context;
-use crate::exit::Exit;
+use crate::exit::{Exit, Problem};
 use crate::show::paint::{Paint, Tone};
 use crate::show::text;
 use crate::talk;
@@ -90,16 +90,12 @@ async fn server(context: &Context) -> Finding {
             detail: format!("version {} answers at {url}", version.version),
             mend: None,
         },
-        Err(error) => Finding {
-            what,
-            good: false,
-            detail: error.to_string(),
-            mend: Some(
-                "none is needed to begin: `polos run` is one while it runs; `polos dev` and \
-                 `polos serve` stay"
-                    .to_owned(),
-            ),
-        },
+        Err(error) => {
+            // None is needed to begin: a command is one while it lasts.
+            let is_none =
+                error.downcast_ref::<Problem>().is_some_and(|problem| problem.code == "no_server");
+            Finding { what, good: is_none, detail: error.to_string(), mend: None }
+        }
     }
 }
 

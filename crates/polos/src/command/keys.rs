@@ -66,6 +66,10 @@ fn list(context: &Context, keys: &[ApiKey]) -> Result<()> {
     if context.is_json() {
         return talk::json(keys);
     }
+    if keys.is_empty() {
+        talk::say("no key has been made; make one with `polos keys create --name NAME`");
+        return Ok(());
+    }
     let now = moment::now();
     let mut table = Table::new(&["KEY", "NAME", "NAMESPACE", "MADE", "STATE", "MAY"]);
     for key in keys {

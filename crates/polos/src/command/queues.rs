@@ -60,6 +60,10 @@ impl Command {
         };
         if context.is_json() {
             talk::json(&statuses)?;
+        } else if statuses.is_empty() {
+            talk::say(
+                "no queue has a run or a limit; set one with `polos queues set NAME --concurrency N`",
+            );
         } else {
             talk::data(&context.table(&table(&statuses)))?;
         }

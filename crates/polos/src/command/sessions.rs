@@ -39,6 +39,10 @@ fn list(context: &Context, sessions: &[Session]) -> Result<()> {
     if context.is_json() {
         return talk::json(sessions);
     }
+    if sessions.is_empty() {
+        talk::say("no conversation has begun; begin one with `polos run AGENT`");
+        return Ok(());
+    }
     let now = moment::now();
     let mut table = Table::new(&["SESSION", "UPDATED", "TITLE"]);
     for session in sessions {

@@ -143,7 +143,6 @@ impl Summary<'_> {
             let (base, branch) = (&self.job.base[..self.job.base.len().min(12)], &self.job.branch);
             voice.line(&format!("  git -C {repo} diff {base} {branch}"));
         }
-        voice.line(&format!("  polos serve --data-dir {data} &   # then, on the same folder:"));
         if let Some(run) = &self.job.run {
             voice.line(&format!("  polos runs show {run} --data-dir {data}"));
         }

@@ -91,14 +91,17 @@ impl Voice {
         }
     }
 
-    /// A line that somebody else wrote, as it is but for what would talk to the terminal.
+    /// A line that somebody else wrote, as it is but for what would talk to the terminal. Nothing
+    /// of it is cut off: it may be what the person is to decide on.
     pub(crate) fn quote(&mut self, line: &str, tone: Tone) {
         let room = self.width.saturating_sub(INDENT + 1);
-        let line = text::cut(&text::plain(&line.replace('\t', "    ")), room);
-        let bar = self.tone(Tone::Dim, "|");
-        let line = if line.is_empty() { line } else { self.tone(tone, &line) };
-        let line = format!("{}{bar} {line}", " ".repeat(INDENT - 1));
-        self.line(line.trim_end());
+        let line = text::plain(&line.replace('\t', "    "));
+        for (number, part) in text::fold(&line, room).iter().enumerate() {
+            let bar = self.tone(Tone::Dim, if number == 0 { "|" } else { ":" });
+            let part = if part.is_empty() { String::new() } else { self.tone(tone, part) };
+            let part = format!("{}{bar} {part}", " ".repeat(INDENT - 1));
+            self.line(part.trim_end());
+        }
     }
 
     /// A diff, with the colours that people know.

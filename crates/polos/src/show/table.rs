@@ -74,9 +74,7 @@ fn line(row: &[Cell], widths: &[usize], columns: Option<usize>, paint: Paint) ->
         let is_last = place + 1 == row.len();
         let width = widths.get(place).copied().unwrap_or(0);
         let shown = match columns {
-            Some(columns) if is_last => {
-                text::cut(&cell.text, columns.saturating_sub(taken).max(10))
-            }
+            Some(columns) if is_last => text::cut(&cell.text, columns.saturating_sub(taken)),
             _ => cell.text.clone(),
         };
         let filled = if is_last { shown.clone() } else { text::pad(&shown, width + GAP) };
@@ -91,6 +89,20 @@ fn line(row: &[Cell], widths: &[usize], columns: Option<usize>, paint: Paint) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal_for_the_last_column() {
+        let mut table = Table::new(&["ID", "WHY"]);
+        table.push(vec!["abcdefgh".into(), "it waits".into()]);
+        insta::assert_snapshot!(table.render(Some(13), Paint::OFF), @"
+        ID        WHY
+        abcdefgh  it…
+        ");
+        insta::assert_snapshot!(table.render(Some(9), Paint::OFF), @"
+        ID
+        abcdefgh
+        ");
+    }
 
     #[test]
     fn columns_line_up_and_the_last_is_cut() {

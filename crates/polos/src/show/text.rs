@@ -52,7 +52,10 @@ pub(crate) fn cut(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
     }
-    let room = columns.saturating_sub(1);
+    if columns == 0 {
+        return String::new();
+    }
+    let room = columns - 1;
     let mut taken = 0;
     let mut short = String::new();
     for character in text.chars() {
@@ -69,6 +72,24 @@ pub(crate) fn cut(text: &str, columns: usize) -> String {
     short.truncate(short.trim_end().len());
     short.push('…');
     short
+}
+
+/// Breaks a line of code into lines of so many columns, wherever that is.
+pub(crate) fn fold(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut taken = 0;
+    for character in text.chars() {
+        let more = character.width().unwrap_or(0);
+        if taken + more > columns && taken > 0 {
+            lines.push(String::new());
+            taken = 0;
+        }
+        taken += more;
+        if let Some(line) = lines.last_mut() {
+            line.push(character);
+        }
+    }
+    lines
 }
 
 /// Fills a text with spaces up to so many columns.
@@ -117,6 +138,13 @@ mod tests {
     fn a_text_cannot_talk_to_the_terminal() {
         assert_eq!(plain("a\x1b[31mb\r\nc\u{202e}d"), "a [31mb cd");
         assert_eq!(plain_lines("a\n\tb\x07"), "a\n    b");
+    }
+
+    #[test]
+    fn folds_anywhere() {
+        assert_eq!(fold("abcdef", 4), ["abcd", "ef"]);
+        assert_eq!(fold("漢字漢", 5), ["漢字", "漢"]);
+        assert_eq!(fold("", 4), [""]);
     }
 
     #[test]

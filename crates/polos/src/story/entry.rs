@@ -1,10 +1,10 @@
 //! The journal's records folded into one entry a step: an attempt, an intent and an outcome under
 //! one key are one thing to a reader.
 
-use crate::show::json;
+use super::outcome;
 use polos_protocol::record::{
-    Answer, AttemptDetail, EmitDetail, EventValue, IntentDetail, Marker, Open, ResetDetail,
-    ResolvedDetail, StepDetail, VerbDetail,
+    AttemptDetail, EmitDetail, IntentDetail, Marker, Open, ResetDetail, ResolvedDetail, StepDetail,
+    VerbDetail,
 };
 use polos_protocol::rest::JournalEntry;
 use polos_protocol::{Kind, Millis, NewRecord, Record, RunId};
@@ -122,8 +122,7 @@ impl Fold {
     fn step(&mut self, journal: &JournalEntry, at: Millis, record: &NewRecord) {
         let detail: StepDetail = record.detail().unwrap_or_default();
         let entry = self.at(journal, at);
-        entry.stand = outcome(record);
-        entry.note = outcome_note(record);
+        entry.stand = stand_of(record);
         entry.attempts = entry.attempts.max(record.attempt);
         entry.took_ms = record.ended_ms.zip(record.started_ms).map(|(e, s)| e.saturating_sub(s));
         entry.cost_micros = detail.cost_micros;
@@ -131,9 +130,7 @@ impl Fold {
         if let Some(label) = detail.label {
             entry.label = label;
         }
-        if entry.label == "model" {
-            entry.note = model_note(record).unwrap_or_else(|| entry.note.clone());
-        }
+        entry.note = outcome::of_step(&entry.label, record);
         entry.once |= detail.effect == polos_protocol::record::Effect::Once;
         entry.failures.extend(detail.last_attempts.iter().map(failure_of));
         if let Some(by) = detail.settled_by {
@@ -197,16 +194,16 @@ impl Fold {
     fn resolved(&mut self, journal: &JournalEntry, at: Millis, record: &NewRecord) {
         let detail: ResolvedDetail = record.detail().unwrap_or_default();
         let entry = self.at(journal, at);
-        entry.stand = outcome(record);
+        entry.stand = stand_of(record);
         entry.took_ms = Some(at.saturating_sub(entry.began));
-        let outcome = match detail.by.as_str() {
-            "timer" => "it was time".to_owned(),
-            "approval" => answer_of(record).unwrap_or_else(|| outcome_note(record)),
-            "event" => event_of(record).unwrap_or_else(|| outcome_note(record)),
-            _ => json::brief(&outcome_note(record), usize::MAX),
+        let told = outcome::of_wait(&detail.by, record);
+        let asked = std::mem::take(&mut entry.note);
+        entry.note = match (detail.by.as_str(), asked.is_empty() || told.is_empty()) {
+            (_, true) => asked + &told,
+            // A person's answer is what a reader looks for.
+            ("approval", _) => format!("{told} · {asked}"),
+            _ => format!("{asked}: {told}"),
         };
-        entry.note =
-            if entry.note.is_empty() { outcome } else { format!("{}: {outcome}", entry.note) };
     }
 
     /// The entry of this record's key, made if it is the first.
@@ -238,54 +235,13 @@ fn blank(journal: &JournalEntry, at: Millis, label: &str, note: String) -> Entry
     }
 }
 
-fn outcome(record: &NewRecord) -> Stand {
+fn stand_of(record: &NewRecord) -> Stand {
     if record.error.is_some() { Stand::Failed } else { Stand::Done }
-}
-
-fn outcome_note(record: &NewRecord) -> String {
-    match (&record.error, &record.value) {
-        (Some(error), _) => format!("{} ({})", error.message, error.code),
-        (None, Some(value)) => match (value.text(), value.reference()) {
-            (Some(text), _) => text.to_owned(),
-            (None, Some(blob)) => format!("({} kept apart)", crate::show::amount::bytes(blob.size)),
-            (None, None) => String::new(),
-        },
-        (None, None) => String::new(),
-    }
-}
-
-/// What a model said and which tools it called, in place of the whole reply.
-fn model_note(record: &NewRecord) -> Option<String> {
-    let reply: serde_json::Value = record.value.as_ref()?.parse().ok()?;
-    let blocks = reply.get("response").unwrap_or(&reply).get("content")?.as_array()?;
-    let told = blocks.iter().filter_map(|block| {
-        if let Some(text) = block.get("text").and_then(serde_json::Value::as_str) {
-            return Some(text.to_owned());
-        }
-        let name = block.get("name")?.as_str()?;
-        let input = block.get("input").filter(|input| !input.is_null());
-        Some(format!("→ {name} {}", input.map(ToString::to_string).unwrap_or_default()))
-    });
-    Some(told.collect::<Vec<_>>().join(" "))
 }
 
 fn failure_of(detail: &AttemptDetail) -> String {
     let message = detail.message.as_deref().unwrap_or("failed");
     format!("attempt {}: {message}", detail.attempt)
-}
-
-fn answer_of(record: &NewRecord) -> Option<String> {
-    let answer: Answer = record.value.as_ref()?.parse().ok()?;
-    let verdict = if answer.approved { "approved" } else { "rejected" };
-    let scope = answer.scope.filter(|s| s != "once").map(|s| format!(", {s}")).unwrap_or_default();
-    let said = answer.feedback.map(|text| format!(": {text}")).unwrap_or_default();
-    Some(format!("{verdict} by {}{scope}{said}", answer.by))
-}
-
-fn event_of(record: &NewRecord) -> Option<String> {
-    let event: EventValue = record.value.as_ref()?.parse().ok()?;
-    let payload = event.payload.text().unwrap_or_default();
-    Some(format!("{} {payload}", event.id))
 }
 
 /// What a record says that is no step; nothing if it goes without saying.

@@ -9,6 +9,10 @@ use polos_protocol::{Failure, State};
 
 /// How many lines of an output are shown before the rest is left to `--json`.
 const OUTPUT_LINES_MAX: usize = 40;
+/// How many lines one fact may take.
+const FACT_LINES_MAX: usize = 4;
+/// How much of the input is shown.
+const INPUT_WIDTH: usize = 160;
 /// How deep a chain of causes is told.
 const CAUSES_MAX: usize = 8;
 
@@ -26,7 +30,9 @@ pub(super) fn lines(story: &Story, telling: &Telling) -> Vec<String> {
     for (name, fact) in facts(story, telling) {
         let room = telling.columns.saturating_sub(12).max(16);
         let name = telling.paint.tone(Tone::Dim, &text::pad(name, 8));
-        lines.push(format!("  {name}  {}", text::cut(&text::plain(&fact), room)));
+        let mut fact = text::wrap(&text::plain(&fact), room).into_iter().take(FACT_LINES_MAX);
+        lines.push(format!("  {name}  {}", text::cut(&fact.next().unwrap_or_default(), room)));
+        lines.extend(fact.map(|line| format!("{}{}", " ".repeat(12), text::cut(&line, room))));
     }
     lines.push(String::new());
     lines
@@ -57,7 +63,7 @@ fn facts(story: &Story, telling: &Telling) -> Vec<(&'static str, String)> {
     if let Some(session) = run.options.session {
         facts.push(("session", session.to_string()));
     }
-    facts.push(("input", json::brief(run.input.text(), 400)));
+    facts.push(("input", json::brief(run.input.text(), INPUT_WIDTH)));
     let records = amount::counted(run.seq, "record");
     facts.push(("journal", format!("{records}, {}", amount::bytes(run.journal_bytes))));
     facts.extend(spent(story).map(|text| ("spent", text)));

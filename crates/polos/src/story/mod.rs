@@ -5,6 +5,7 @@ mod blocked;
 mod entry;
 mod header;
 mod lines;
+mod outcome;
 #[cfg(test)]
 mod tests;
 

@@ -370,7 +370,7 @@ fn what_a_retry_took_back_is_counted_and_shown_on_request() {
       input     {"order":42}
       journal   6 records, 3.1 KiB
 
-      ✓ ask       person   1.0 s       deploy to production?: rejected by ada: use staging
+      ✓ ask       person   1.0 s       rejected by ada: use staging · deploy to production?
       · ada ordered a retry from `deploy` 12:00:04Z
       ✓ deploy    step     7 ms        2
       (1 superseded step not shown; `--all` shows them)

@@ -35,14 +35,13 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit> {
 
 fn table(approvals: &[Approval]) -> Table {
     let now = moment::now();
-    let mut table = Table::new(&["APPROVAL", "STATE", "ASKED", "WORKFLOW", "RUN", "QUESTION"]);
+    let mut table = Table::new(&["APPROVAL", "STATE", "ASKED", "WORKFLOW", "QUESTION"]);
     for approval in approvals {
         table.push(vec![
             approval.id.to_string().into(),
             Cell::toned(approval.state.name(), super::show::tone_of(approval.state)),
             moment::relative(approval.created_ms, now).into(),
             approval.workflow.as_str().into(),
-            approval.run.to_string().into(),
             approval.question.title.as_str().into(),
         ]);
     }

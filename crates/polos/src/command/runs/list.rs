@@ -69,7 +69,8 @@ fn table(runs: &[RunSummary], now: Millis) -> Table {
             Cell::toned(run.state.name(), story::tone_of(run.state)),
             moment::relative(run.created_ms, now).into(),
             moment::duration(until.saturating_sub(run.created_ms)).into(),
-            run.why.as_str().into(),
+            // What the state says already is not said twice.
+            Some(run.why.as_str()).filter(|why| *why != run.state.name()).unwrap_or("").into(),
         ]);
     }
     table

@@ -86,10 +86,10 @@ pub(crate) fn say_lints(policy: &ExecPolicy) {
 
 /// A question, and what would run.
 pub(crate) fn told(ask: &Ask) -> String {
-    let mut text = format!("ask: {}\n", ask.reason);
-    for command in &ask.what {
+    let mut lines = vec![format!("ask: {}", ask.reason)];
+    lines.extend(ask.what.iter().map(|command| {
         let why = command.reason.as_ref().map(|why| format!("  ({why})")).unwrap_or_default();
-        text.push_str(&format!("  runs: {}{why}\n", command.text));
-    }
-    text
+        format!("  runs: {}{why}", command.text)
+    }));
+    lines.join("\n") + "\n"
 }

@@ -208,13 +208,12 @@ impl Options {
         std::fs::create_dir(&folder)?;
         // Users other than this one have no business here, but one of them is the box's.
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o711))?;
-        let workspace = match &self.workspace {
-            Some(workspace) => std::path::absolute(workspace)?,
-            None => {
-                let workspace = folder.join("workspace");
-                std::fs::create_dir(&workspace)?;
-                workspace
-            }
+        let workspace = if let Some(workspace) = &self.workspace {
+            std::path::absolute(workspace)?
+        } else {
+            let workspace = folder.join("workspace");
+            std::fs::create_dir(&workspace)?;
+            workspace
         };
         let spec = SandboxSpec {
             id: format!("cli-{number}"),

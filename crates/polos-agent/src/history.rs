@@ -52,8 +52,9 @@ async fn read(
     while turns.len() < TURNS_MAX {
         let page = client.turns(session, cursor.as_deref(), Some(PAGE)).await?;
         for turn in page.items {
-            // What came after this run was begun is not its past.
-            if turn.run == info.run {
+            // What came after this run was begun is not its past. Turns are the runs of the
+            // session that nobody called: for a called agent, its caller is the present.
+            if turn.run == info.root {
                 return Ok(latest(turns));
             }
             let input = turn.input.parse::<Input>().ok();

@@ -11,6 +11,7 @@ mod conversation;
 mod exec;
 mod file;
 mod grants;
+pub mod guest;
 mod history;
 mod judge;
 mod look;

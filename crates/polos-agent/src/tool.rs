@@ -10,6 +10,7 @@ use polos_sdk::{StepContext, StepError};
 use serde_json::{Value, json};
 
 use crate::agent::{Agent, SANDBOX_TOOLS};
+use crate::guest::RemoteTool;
 
 /// The name of the tool that asks the user.
 pub(crate) const ASK_USER: &str = "ask_user";
@@ -75,6 +76,8 @@ pub(crate) enum Way {
     /// A child run of another agent.
     Agent(String),
     Own(Tool),
+    /// A child run of a tool that another worker has.
+    Remote,
 }
 
 /// The tools of one agent: what the model is told, and where each leads.
@@ -89,6 +92,7 @@ impl Toolset {
     pub(crate) fn of(
         agent: &Agent,
         own: &[Tool],
+        remote: &[RemoteTool],
         describe: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, String> {
         let mut set = Self { specs: Vec::new(), ways: Vec::new() };
@@ -108,6 +112,9 @@ impl Toolset {
                     spec(ASK_USER, ASK_USER_DESCRIPTION.to_owned(), ask_schema()),
                     Way::AskUser,
                 );
+            } else if let Some(tool) = remote.iter().find(|tool| tool.name == name) {
+                let schema = tool.input_schema.clone();
+                set.add(spec(name, tool.description.clone(), schema), Way::Remote);
             } else {
                 let tool = own.iter().find(|tool| tool.name == name).ok_or_else(|| {
                     let known: Vec<&str> = own.iter().map(|tool| tool.name.as_str()).collect();
@@ -180,14 +187,15 @@ mod tests {
     fn names_lead_to_what_does_them() {
         let own = Tool::new("weather", "Tells it", json!({}), |_, _| async { Ok(json!("sun")) });
         let agent = Agent::new("a").tools(["read", "ask_user", "agent:helper", "weather"]);
-        let set = Toolset::of(&agent, &[own], |name| Some(format!("about {name}"))).unwrap();
+        let set = Toolset::of(&agent, &[own], &[], |name| Some(format!("about {name}"))).unwrap();
         assert!(matches!(set.way("read"), Some(Way::Sandbox)));
         assert!(matches!(set.way("helper"), Some(Way::Agent(name)) if name == "helper"));
         assert!(matches!(set.way("weather"), Some(Way::Own(_))));
         assert!(set.way("exec").is_none());
         assert_eq!(set.names(), "read, ask_user, helper, weather");
         assert_eq!(set.specs[2].description, "about helper");
-        let refused = Toolset::of(&Agent::new("a").tools(["nope"]), &[], |_| None).unwrap_err();
+        let refused =
+            Toolset::of(&Agent::new("a").tools(["nope"]), &[], &[], |_| None).unwrap_err();
         assert!(refused.starts_with("names `nope`, which the worker does not register"));
     }
 }

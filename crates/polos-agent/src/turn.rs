@@ -57,6 +57,7 @@ async fn dispatch(ctx: &Ctx, work: &Arc<Work>, call: Call) -> polos_sdk::Result<
         Some(Way::AskUser) => ask_user(ctx, work, &call).await,
         Some(Way::Agent(agent)) => sub_agent(ctx, agent, &call).await,
         Some(Way::Own(tool)) => own(ctx, tool, call).await,
+        Some(Way::Remote) => remote(ctx, &call).await,
         None => {
             let (name, names) = (&call.name, work.toolset.names());
             let text = format!("There is no tool `{name}`; the tools are: {names}.");
@@ -158,6 +159,15 @@ async fn own(ctx: &Ctx, tool: &Tool, call: Call) -> polos_sdk::Result<ToolOutcom
     let step = step.label(TOOL).args(&call.arguments);
     let done = if tool.is_once { step.once().await } else { step.await };
     done.or_else(|error| told(&tool.name, String::new(), error))
+}
+
+/// A tool of another worker: a child run, whose error the model reads.
+async fn remote(ctx: &Ctx, call: &Call) -> polos_sdk::Result<ToolOutcome> {
+    match ctx.call::<Value>(&call.name, &call.arguments).await {
+        Ok(Value::String(text)) => Ok(ToolOutcome::text(&call.name, "", text)),
+        Ok(value) => Ok(ToolOutcome::text(&call.name, "", value.to_string())),
+        Err(error) => told(&call.name, String::new(), error),
+    }
 }
 
 /// A failure is told to the model; a cancellation is not its business.

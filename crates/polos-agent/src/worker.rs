@@ -1,7 +1,5 @@
 //! The native worker: everything that is declared as data, registered with the SDK's worker.
 
-#![expect(clippy::needless_pass_by_value, reason = "the value is spent here")]
-
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +14,7 @@ use crate::boxes::Boxes;
 use crate::conversation::Input;
 use crate::file::{FileError, load_dir};
 use crate::grants::Grants;
+use crate::guest;
 use crate::history;
 use crate::models::Models;
 use crate::run;
@@ -75,7 +74,8 @@ pub enum SetupError {
     Twice(String),
 }
 
-/// A worker with all agents of the configuration, to be given a server, workflows of one's own, and
+/// A worker with all agents of the configuration, and with the workflow that runs other workers'
+/// agents, to be given a server, workflows of one's own, and
 /// built. [`tend`] should run beside it.
 pub fn native_worker(config: NativeConfig) -> Result<Builder, SetupError> {
     let mut agents = match &config.agents_dir {
@@ -101,12 +101,16 @@ pub fn native_worker(config: NativeConfig) -> Result<Builder, SetupError> {
         let describe = |name: &str| {
             agents.iter().find(|known| known.id == name).and_then(|known| known.description.clone())
         };
-        let toolset = Toolset::of(agent, &config.tools, describe)
+        let toolset = Toolset::of(agent, &config.tools, &[], describe)
             .map_err(|message| SetupError::Tools { agent: agent.id.clone(), message })?;
         let parts = (shop.clone(), Arc::new(agent.clone()), Arc::new(toolset));
         builder = register(builder, parts, &config);
     }
-    Ok(builder)
+    let client = config.client;
+    let definition = guest::definition(STEP_TIMEOUT_MS);
+    Ok(builder.define(definition, move |ctx: Ctx, given: guest::Given| {
+        guest::run(ctx, shop.clone(), client.clone(), given)
+    }))
 }
 
 fn register(

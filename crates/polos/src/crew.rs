@@ -39,7 +39,7 @@ pub(crate) struct Crew {
     /// The name of the agent whose file was given.
     pub(crate) named: Option<String>,
     agents: PathBuf,
-    running: Option<native::Running>,
+    running: native::Running,
     own: Option<own::Running>,
     native: Native,
     tending: JoinHandle<()>,
@@ -61,9 +61,7 @@ impl Crew {
             Wanted::All | Wanted::Agents => None,
         };
         let running = native.start(handle)?;
-        if let Some(running) = &running {
-            tokio::time::timeout(CONNECT_MAX, running.connected()).await.ok();
-        }
+        tokio::time::timeout(CONNECT_MAX, running.connected()).await.ok();
         let own = match wanted {
             Wanted::Agents => None,
             Wanted::All | Wanted::With(_) => Own::new(project, &server.url, &server.token),
@@ -90,7 +88,9 @@ impl Crew {
             }
             let own = self.own.as_ref().filter(|own| !own.has_ended());
             let Some(own) = own.filter(|_| began.elapsed() < BRING_MAX) else {
-                let known: Vec<_> = all.iter().map(|d| d.definition.name.as_str()).collect();
+                let names = all.iter().map(|status| status.definition.name.as_str());
+                let known: Vec<_> =
+                    names.filter(|name| *name != polos_agent::guest::NAME).collect();
                 return Err(self.unknown(name, &known));
             };
             if told.is_none_or(|told| told.elapsed() > TELL_EVERY) {
@@ -122,9 +122,7 @@ impl Crew {
         if let Some(own) = self.own {
             own.end().await;
         }
-        if let Some(running) = self.running {
-            running.end().await;
-        }
+        self.running.end().await;
         self.tending.abort();
         self.native.end().await;
     }

@@ -85,8 +85,30 @@ fn split(text: &str) -> anyhow::Error {
     Problem::new("server", message, hint)
 }
 
-/// Comes true when somebody wants this process to end: Ctrl-C, or a polite kill.
+/// Set by a program that starts this one for itself, with a pipe as standard input: when that is
+/// closed the program is gone, however it ended.
+const END_WITH_STDIN: &str = "POLOS_END_WITH_STDIN";
+
+/// Comes true when somebody wants this process to end: Ctrl-C, a polite kill, or the end of the
+/// program that it was started for.
 pub(crate) async fn asked_to_end() {
+    tokio::select! {
+        () = signalled() => {}
+        () = stdin_closed(), if std::env::var_os(END_WITH_STDIN).is_some() => {}
+    }
+}
+
+async fn stdin_closed() {
+    let (closed, is_closed) = tokio::sync::oneshot::channel();
+    // A thread of its own: a read from standard input cannot be cancelled.
+    std::thread::spawn(move || {
+        std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()).ok();
+        closed.send(()).ok();
+    });
+    is_closed.await.ok();
+}
+
+async fn signalled() {
     let interrupt = tokio::signal::ctrl_c();
     #[cfg(unix)]
     {

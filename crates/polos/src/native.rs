@@ -72,11 +72,9 @@ impl Native {
             .map_err(|error| problem("agent_file", &error))
     }
 
-    /// Starts the worker, on a server of this process; nothing if there are no agents.
-    pub(crate) fn start(&self, server: &Handle) -> Result<Option<Running>> {
-        if self.count()? == 0 {
-            return Ok(None);
-        }
+    /// Starts the worker, on a server of this process. Without agents of its own it still runs
+    /// those that other workers declare.
+    pub(crate) fn start(&self, server: &Handle) -> Result<Running> {
         let builder = self.builder()?.transport(in_memory(server.clone())).name("native");
         let worker = builder.build().map_err(|error| worker_problem(&error))?;
         let handle = worker.handle();
@@ -85,7 +83,7 @@ impl Native {
                 talk::say(&format!("the native worker has ended: {error}"));
             }
         });
-        Ok(Some(Running { handle, task }))
+        Ok(Running { handle, task })
     }
 
     /// Looks after the boxes for as long as it is polled.

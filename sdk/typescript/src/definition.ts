@@ -11,8 +11,20 @@ export interface Definition<Input = never, Output = unknown> {
   readonly "~types"?: { input: (input: Input) => void; output: Output };
   /** What the server is told of it. */
   readonly registered: WireDefinition;
+  /** What must be served with it: an agent's tools. */
+  readonly parts?: readonly Definition[];
   /** Its code. @internal */
   readonly body: Body;
   /** Its code as text: a change of it is another build. @internal */
   readonly source: string;
+}
+
+/** The definitions and all that must be served with them, each once. */
+export function withParts(definitions: readonly Definition[]): Definition[] {
+  const all = new Set<Definition>();
+  for (const definition of definitions) {
+    all.add(definition);
+    for (const part of definition.parts ?? []) all.add(part);
+  }
+  return [...all];
 }

@@ -1,6 +1,19 @@
 /** Durable workflows and AI agents as plain TypeScript. */
 
 export {
+  type Agent,
+  type AgentEvent,
+  type AgentInput,
+  type AgentLimits,
+  type AgentOptions,
+  type AgentTool,
+  defineAgent,
+  type Message,
+  type ModelOptions,
+  type RunResult,
+  type Usage,
+} from "./agent.js";
+export {
   Client,
   type Decision,
   type EventsOptions,
@@ -29,6 +42,15 @@ export type * as protocol from "./protocol/rest.js";
 export { Unrecordable } from "./protocol/value.js";
 export type { Queue } from "./queue.js";
 export { Run } from "./run.js";
+export {
+  type DockerEnvironmentConfig,
+  type ExecToolConfig,
+  type FileToolConfig,
+  type LocalEnvironmentConfig,
+  type SandboxTools,
+  type SandboxToolsConfig,
+  sandboxTools,
+} from "./sandbox.js";
 export type { InputOf, OutputOf, Schema } from "./schema.js";
 export {
   done,
@@ -39,6 +61,7 @@ export {
   unknown,
   type Verdict,
 } from "./step.js";
+export { defineTool, type Tool, type ToolOptions } from "./tool.js";
 export { VERSION } from "./version.js";
 export { serve, Worker, type WorkerOptions } from "./worker.js";
 export {

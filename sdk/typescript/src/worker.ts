@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { Worker as Thread } from "node:worker_threads";
 import { type Address, findAddress } from "./client/address.js";
-import type { Definition } from "./definition.js";
+import { type Definition, withParts } from "./definition.js";
 import { Misuse, PolosError, WorkerRefused } from "./errors.js";
 import { type Hello, type Kind, VERSIONS } from "./protocol/frames.js";
 import { newId } from "./protocol/id.js";
@@ -55,6 +55,8 @@ export interface WorkerOptions {
   drainMs?: number;
   /** Placement keys that it holds. */
   placements?: readonly string[];
+  /** False to let the program end though the worker runs. */
+  keepsAlive?: boolean;
   /** Where warnings go; standard error by default. */
   warn?: (message: string) => void;
 }
@@ -74,14 +76,15 @@ export class Worker {
   private settle: { resolve: () => void; reject: (error: Error) => void };
 
   constructor(options: WorkerOptions) {
-    const { definitions, warn = warnToStderr } = options;
+    const { warn = warnToStderr } = options;
     const address = addressOf(options);
+    const definitions = withParts(options.definitions);
     const byName = new Map(definitions.map((definition) => [definition.id, definition]));
     checkDefinitions(definitions, byName);
     this.drainMs = options.drainMs ?? DRAIN_MS;
     const clock = new Clock();
     const build = options.build ?? defaultBuild(definitions);
-    const hello = helloOf(this.id, build, options);
+    const hello = helloOf(this.id, build, { ...options, definitions });
     let settle: Worker["settle"] | undefined;
     this.stopped = new Promise((resolve, reject) => {
       settle = { resolve, reject };
@@ -107,6 +110,8 @@ export class Worker {
     this.thread.on("message", (message: FromConnection) => this.take(message, warn));
     this.thread.on("error", (error) => this.settle.reject(error));
     this.thread.on("exit", () => this.settle.resolve());
+    // Until the connection stands, somebody waits for it.
+    if (options.keepsAlive === false) this.waiters.push(() => this.thread.unref());
   }
 
   /** Settles once the connection stands. */

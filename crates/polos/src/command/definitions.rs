@@ -16,7 +16,10 @@ pub(super) async fn list(
     table: impl Fn(&[DefinitionStatus]) -> Table,
 ) -> Result<()> {
     let all = client.definitions(None).await?.items;
-    let fitting: Vec<_> = all.into_iter().filter(|d| fits(d.definition.kind)).collect();
+    // What runs other workers' agents is nobody's to start.
+    let is_guest_host = |d: &DefinitionStatus| d.definition.name == polos_agent::guest::NAME;
+    let fitting: Vec<_> =
+        all.into_iter().filter(|d| fits(d.definition.kind) && !is_guest_host(d)).collect();
     if context.is_json() {
         return talk::json(&fitting);
     }

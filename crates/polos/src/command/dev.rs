@@ -102,7 +102,7 @@ async fn watch(native: &Native, handle: polos_server::Handle) {
 /// Starts a native worker with the agents as they stand now. What is wrong with them is told.
 fn begin(native: &Native, server: &polos_server::Handle) -> Option<Running> {
     match start(native, server) {
-        Ok(running) => running,
+        Ok(running) => Some(running),
         Err(error) => {
             talk::say(&format!("the agents stay as they were: {error}"));
             None
@@ -110,15 +110,15 @@ fn begin(native: &Native, server: &polos_server::Handle) -> Option<Running> {
     }
 }
 
-fn start(native: &Native, server: &polos_server::Handle) -> Result<Option<Running>> {
+fn start(native: &Native, server: &polos_server::Handle) -> Result<Running> {
     let running = native.start(server)?;
     let place = native.agents.display();
-    match &running {
-        Some(_) => talk::say(&format!(
-            "{} from {place}",
-            crate::show::amount::counted(native.count()? as u64, "agent")
-        )),
-        None => talk::say(&format!("no agents under {place}")),
+    match native.count()? as u64 {
+        0 => talk::say(&format!("no agents under {place}")),
+        count => {
+            let agents = crate::show::amount::counted(count, "agent");
+            talk::say(&format!("{agents} from {place}"));
+        }
     }
     Ok(running)
 }

@@ -13,6 +13,7 @@ import type {
   RunRef,
   Start,
   Value,
+  Wait,
 } from "../protocol/frames.js";
 import { CLEANUP_MS, HOT_MS, STEP_TIMEOUT_MS } from "../protocol/limits.js";
 import { askMachine } from "./ask.js";
@@ -222,7 +223,7 @@ export class Machine {
   /** The connection stands: `kept` says what the server has of this run. */
   attached(kept: Kept, now: number): void {
     this.wire.attach(kept);
-    this.waiting = undefined;
+    this.sayWaitAgain();
     refetch(this);
     if (!this.isLoaded) this.askMore();
     resendIfCaughtUp(this);
@@ -232,9 +233,22 @@ export class Machine {
   /** The connection is gone. Effects go on; nothing is sent until it stands again. */
   detached(): void {
     this.wire.detach();
-    this.waiting = undefined;
+    this.sayWaitAgain();
     const kept = this.out.filter((output) => output.type !== "records" && output.type !== "frame");
     this.out.splice(0, this.out.length, ...kept);
+  }
+
+  /** The connection is gone, or another stands: what was said on it may be lost. */
+  private sayWaitAgain(): void {
+    if (this.waiting) this.waiting.said = "nothing";
+  }
+
+  /**
+   * What the run waits for, if nothing runs here and nothing will before the server sends
+   * something: `hello` says it, so that no slot is counted for it.
+   */
+  get waitsFor(): Wait | undefined {
+    return this.isRunning ? this.waiting?.wait : undefined;
   }
 
   /** The server wants its runs back: what waits is parked at once, the rest after its effects. */
@@ -264,7 +278,7 @@ export class Machine {
     if (!this.isRunning) return undefined;
     const times = [
       this.wire.mayStart ? this.timers.first()?.at : undefined,
-      this.waiting && !this.waiting.parked ? this.waiting.parkMs : undefined,
+      this.waiting?.said === "wait" ? this.waiting.parkMs : undefined,
       this.cancel?.deadlineMs,
     ];
     const due = times.filter((at) => at !== undefined);

@@ -10,11 +10,11 @@ import type { Machine } from "./machine.js";
 import type { Request, Stage } from "./request.js";
 import { ROOT, type ScopeId } from "./scope.js";
 
-/** What the server has been told. */
+/** What the run waits for, and how much of it was said on the present connection. */
 export interface Waiting {
   wait: Wait;
   parkMs: number;
-  parked: boolean;
+  said: "nothing" | "wait" | "park";
 }
 
 /** Nothing is to be done for the code: says so, if nothing runs either. */
@@ -23,14 +23,15 @@ export function rest(m: Machine, now: number): void {
     m.giveBack();
     return;
   }
-  if (m.waiting || !isQuiet(m, now) || !admitOrphans(m)) return;
+  const isSaid = m.waiting !== undefined && m.waiting.said !== "nothing";
+  if (isSaid || !isQuiet(m, now) || !admitOrphans(m)) return;
   // A warning about an orphan may have gone out just now.
   if (!m.wire.isQuiet) return;
   const wait = waitTree(m);
   if (!wait) return;
   m.frame({ type: "wait", body: { ...m.runRef(), seq: m.have, n: m.wire.n, wait } });
   const hotMs = m.draining ? 0 : m.settings.hotMs;
-  m.waiting = { wait, parkMs: now + hotMs, parked: false };
+  m.waiting = { wait, parkMs: now + hotMs, said: "wait" };
   parkWhenCold(m, now);
 }
 
@@ -64,8 +65,8 @@ export function hasEffects(m: Machine): boolean {
 
 export function parkWhenCold(m: Machine, now: number): void {
   const { waiting } = m;
-  if (!waiting || waiting.parked || waiting.parkMs > now) return;
-  waiting.parked = true;
+  if (waiting?.said !== "wait" || waiting.parkMs > now) return;
+  waiting.said = "park";
   const at = { ...m.runRef(), seq: m.have, n: m.wire.n };
   m.frame({ type: "park", body: { ...at, wait: waiting.wait } });
 }

@@ -8,6 +8,7 @@ import type { FromServer, Hello, Welcome } from "../protocol/frames.js";
 import { parseJson, writeJson } from "../protocol/json.js";
 import { MESSAGE_BYTES_MAX } from "../protocol/limits.js";
 import { Clock } from "./clock.js";
+import { Held } from "./held.js";
 import type { ConnectionOptions, FromConnection, ToConnection } from "./messages.js";
 
 /** How long a connection and its welcome may take. */
@@ -33,7 +34,7 @@ type Ended =
 export class Connection {
   private readonly clock: Clock;
   private readonly hello: Hello;
-  private readonly held = new Map<string, { assignment: number; seq: Int32Array }>();
+  private readonly held = new Held();
   private socket: WebSocket | undefined;
   private isWelcomed = false;
   private incarnation = 0;
@@ -60,12 +61,13 @@ export class Connection {
         }
         break;
       case "hold":
-        this.held.set(message.run, { assignment: message.assignment, seq: message.seq });
+        this.held.hold(message.run, message.assignment, message.seq);
         break;
       case "drop":
-        if (this.held.get(message.run)?.assignment === message.assignment) {
-          this.held.delete(message.run);
-        }
+        this.held.drop(message.run, message.assignment);
+        break;
+      case "waits":
+        this.held.waits(message.run, message.assignment, message.taken, message.wait);
         break;
       case "drain":
         this.isDraining = true;
@@ -194,12 +196,7 @@ export class Connection {
   }
 
   private helloText(): string {
-    const held = [...this.held].map(([run, { assignment, seq }]) => ({
-      run,
-      assignment,
-      seq: Atomics.load(seq, 0),
-    }));
-    return writeJson({ type: "hello", body: { ...this.hello, held } });
+    return writeJson({ type: "hello", body: { ...this.hello, held: this.held.list() } });
   }
 
   /** The first frame must be a welcome. */
@@ -239,6 +236,7 @@ export class Connection {
       const frame = parseJson(text) as FromServer & { type: "error" };
       return this.broken(`${frame.body.code}: ${frame.body.message}`);
     } else {
+      this.held.read(text);
       this.inbox.push(text);
       if (this.inbox.length === 1) setImmediate(() => this.flush());
     }

@@ -1,6 +1,6 @@
 /** What the program's thread and the connection's thread say to each other. */
 
-import type { Hello, Welcome } from "../protocol/frames.js";
+import type { Hello, Wait, Welcome } from "../protocol/frames.js";
 
 /** What the connection's thread is made with. */
 export interface ConnectionOptions {
@@ -19,6 +19,8 @@ export type ToConnection =
   /** A run is held; its cell says up to where its journal is known. */
   | { type: "hold"; run: string; assignment: number; seq: Int32Array }
   | { type: "drop"; run: string; assignment: number }
+  /** What a held run waits for, having taken in so many `append` frames; none if it does not. */
+  | { type: "waits"; run: string; assignment: number; taken: number; wait: Wait | undefined }
   /** No new runs, on this connection and later ones. */
   | { type: "drain" }
   | { type: "stop" };

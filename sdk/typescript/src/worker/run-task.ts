@@ -3,7 +3,7 @@
 import type { Effect, Host } from "../context/execution.js";
 import { type Body, Execution } from "../context/execution.js";
 import { StepError } from "../errors.js";
-import type { FromWorker, NewRecord, RunRef, Start } from "../protocol/frames.js";
+import type { Append, FromWorker, NewRecord, RunRef, Start, Wait } from "../protocol/frames.js";
 import { encode } from "../protocol/value.js";
 import { idempotencyKey } from "../replay/derive.js";
 import { leaseLost } from "../replay/doubt.js";
@@ -31,6 +31,8 @@ export interface TaskOptions {
   warn: (message: string) => void;
   /** The run is not here any more. */
   onGone: (run: RunRef) => void;
+  /** What the run waits for has changed; `taken` counts the `append` frames it has taken in. */
+  onWaits: (run: RunRef, taken: number, wait: Wait | undefined) => void;
   /** The run has asked for this value, or is storing it. */
   onBlob: (hash: string) => void;
 }
@@ -53,6 +55,8 @@ export class RunTask implements Host {
   private readonly effects = new Map<EffectId, Running>();
   private timer: { at: number; handle: NodeJS.Timeout } | undefined;
   private isGone = false;
+  private appended = 0;
+  private waitsFor: Wait | undefined;
 
   constructor(
     start: Start,
@@ -72,6 +76,11 @@ export class RunTask implements Host {
     this.after();
   }
 
+  append(append: Append): void {
+    this.appended += 1;
+    this.give((machine, now) => machine.appended(append, now));
+  }
+
   loseLease(): void {
     this.give(leaseLost);
   }
@@ -79,6 +88,10 @@ export class RunTask implements Host {
   private after(): void {
     const { machine } = this.execution;
     Atomics.store(this.seq, 0, machine.have);
+    if (machine.waitsFor !== this.waitsFor) {
+      this.waitsFor = machine.waitsFor;
+      this.options.onWaits(this.run, this.appended, this.waitsFor);
+    }
     if (machine.isGone) this.end();
     else this.setTimer();
   }

@@ -90,11 +90,9 @@ export class Runs {
       case "start":
         this.start(frame.body);
         break;
-      case "append": {
-        const append = frame.body;
-        this.task(append)?.give((machine, now) => machine.appended(append, now));
+      case "append":
+        this.task(frame.body)?.append(frame.body);
         break;
-      }
       case "recorded": {
         const { at, runs } = frame.body;
         this.options.clock.atLeast(at);
@@ -167,6 +165,8 @@ export class Runs {
         clock,
         warn,
         onGone: (gone) => this.gone(gone),
+        onWaits: ({ run, assignment }, taken, wait) =>
+          post({ type: "waits", run, assignment, taken, wait }),
         onBlob: (hash) => this.noteAsker(hash, start.run),
       },
     );

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, test } from "vitest";
+import { parseJson } from "../../src/protocol/json.js";
 import { checkAll } from "./expectations.js";
 import { Play } from "./play.js";
 import { checkWords, type Scenario } from "./scenario.js";
@@ -12,7 +13,7 @@ const files = readdirSync(root, { recursive: true, encoding: "utf8" })
 
 describe.concurrent("conformance", () => {
   for (const file of files) {
-    const scenario = JSON.parse(readFileSync(root + file, "utf8")) as Scenario;
+    const scenario = parseJson(readFileSync(root + file, "utf8")) as Scenario;
     test(`${file}: ${scenario.about}`, { timeout: 180_000 }, async () => {
       checkWords(scenario);
       const play = new Play(scenario, root + file);

@@ -1,6 +1,7 @@
 /** Compares what came of a scenario with what must have come of it. */
 
 import { expect } from "vitest";
+import { writeJson } from "../../src/protocol/json.js";
 import type { JournalRecord, RunDetail } from "../../src/protocol/rest.js";
 import { idempotencyKey } from "../../src/replay/derive.js";
 import type { Play } from "./play.js";
@@ -17,18 +18,14 @@ export async function checkAll(play: Play, run: RunDetail, expected: Expectation
   if ("output" in expected) expect(run.output ?? null).toEqual(expected.output);
   if (expected.error) expect(run.error).toMatchObject(expected.error);
   if (expected.blocked) expect(run.blocked).toMatchObject(expected.blocked);
-  if (expected.journal) checkJournal(await valued(play, journal), expected.journal);
+  const told = journal.filter(({ record }) => record.kind !== "verb");
+  if (expected.journal) checkJournal(told, expected.journal);
   checkEffects(play, expected);
   await checkChildren(play, journal, expected);
   if (expected.stream) await checkStream(play, expected.stream);
   if (expected.turns) await checkTurns(play, expected.turns);
   if (expected.frames) expect(framesOf(play)).toEqual(expected.frames);
   checkNothingTwice(play, journal, run);
-}
-
-/** Large values stand apart from their records: they are compared by what they refer to. */
-async function valued(_play: Play, journal: JournalRecord[]): Promise<JournalRecord[]> {
-  return journal.filter(({ record }) => record.kind !== "verb");
 }
 
 function checkJournal(journal: JournalRecord[], expected: JournalEntry[]): void {
@@ -50,12 +47,12 @@ function checkJournal(journal: JournalRecord[], expected: JournalEntry[]): void 
 }
 
 function mismatch(journal: JournalRecord[], entry: JournalEntry): string {
-  return `expected ${JSON.stringify(entry)} in\n${journal.map(line).join("\n")}`;
+  return `expected ${writeJson(entry)} in\n${journal.map(line).join("\n")}`;
 }
 
 const line = ({ seq, record }: JournalRecord): string => {
   const { kind, key, value, error, detail } = record;
-  return `${seq} ${kind} ${key} ${JSON.stringify({ value, error, detail })}`;
+  return `${seq} ${kind} ${key} ${writeJson({ value, error, detail }).slice(0, 300)}`;
 };
 
 type Plain = Exclude<JournalEntry, { any_order: JournalEntry[] }>;
@@ -64,7 +61,7 @@ function fits({ record }: JournalRecord, [kind, key, fields = {}]: Plain): boole
   if (record.kind !== kind || record.key !== key) return false;
   return Object.entries(fields).every(([name, wanted]) => {
     const found = fieldOf(record, name);
-    return JSON.stringify(sorted(found)) === JSON.stringify(sorted(wanted));
+    return writeJson(sorted(found) ?? null) === writeJson(sorted(wanted) ?? null);
   });
 }
 

@@ -3,7 +3,7 @@
 import type { ChildProcess } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import type { Client, StartOptions } from "../../src/client.js";
-import { ApiError } from "../../src/errors.js";
+import { ApiError, Unreachable } from "../../src/errors.js";
 import type { JournalRecord, RunDetail } from "../../src/protocol/rest.js";
 import { kill, Place, Server, until } from "../e2e/processes.js";
 import type { Action, Scenario } from "./scenario.js";
@@ -38,7 +38,7 @@ export class Play {
     try {
       await this.startRun();
       for (const action of this.scenario.script ?? []) await this.act(action);
-      await until(async () => ENDED.includes((await this.detail()).state), "the end", 60_000);
+      await this.until(async () => ENDED.includes((await this.detail()).state), "the end");
     } finally {
       this.isStopped = true;
       await faults;
@@ -56,6 +56,19 @@ export class Play {
 
   detail(): Promise<RunDetail> {
     return this.client.get(this.runId);
+  }
+
+  /** Waits until something is so; while the server is being killed, nothing is. */
+  private until(holds: () => Promise<boolean>, what: string): Promise<void> {
+    const reached = async () => {
+      try {
+        return await holds();
+      } catch (error) {
+        if (error instanceof Unreachable) return false;
+        throw error;
+      }
+    };
+    return until(reached, what, 60_000);
   }
 
   private startWorker(build: string): void {
@@ -81,12 +94,13 @@ export class Play {
   }
 
   private async startRun(): Promise<void> {
-    const { input = null, options = {} } = this.scenario;
+    const { input = null, key, options = {} } = this.scenario;
     if (options.session) {
       this.session = (await this.client.createSession()).id;
     }
     const start = startOptions({ ...options, session: this.session });
-    this.runId = (await this.client.start("main", input, start)).id;
+    const keyed = key === undefined ? start : { ...start, key };
+    this.runId = (await this.client.start("main", input, keyed)).id;
   }
 
   /** Does what the worker has come to a point for. */
@@ -133,8 +147,7 @@ export class Play {
 
   static readonly actions = {
     async until(this: Play, said: { [word: string]: unknown }) {
-      const what = `until ${JSON.stringify(said)}`;
-      await until(() => this.holds(said), what, 60_000);
+      await this.until(() => this.holds(said), `until ${JSON.stringify(said)}`);
     },
     async answer(this: Play, said: { key: string; approved?: boolean; [field: string]: unknown }) {
       const { key, approved = true, value, feedback, scope } = said;
@@ -190,8 +203,9 @@ export class Play {
     async kill_server(this: Play, _said: true) {
       await this.restartServer();
     },
-    async start_again(this: Play, said: { input?: unknown; same: boolean | "conflict" }) {
-      await this.startAgain(said.input ?? null, said.same);
+    async start_again(this: Play, said: { input?: unknown; conflict?: boolean }) {
+      const { input = this.scenario.input ?? null, conflict = false } = said;
+      await this.startAgain(input, conflict);
     },
   };
 
@@ -208,20 +222,11 @@ export class Play {
         if (!lines.some((line) => (JSON.parse(line) as { key: string }).key === wanted)) {
           return false;
         }
-      } else if (word === "parked") {
-        if (!(await this.isParked())) return false;
       } else {
         throw new Error(`this harness does not know how to wait for \`${word}\``);
       }
     }
     return true;
-  }
-
-  /** Waiting, and no worker has it. */
-  private async isParked(): Promise<boolean> {
-    if ((await this.detail()).state !== "waiting") return false;
-    const { items } = await this.client.workers();
-    return !items.some((worker) => worker.runs.includes(this.runId));
   }
 
   /** The approval that is open under a key, once there is one. */
@@ -235,18 +240,15 @@ export class Play {
     return id;
   }
 
-  private async startAgain(input: unknown, same: boolean | "conflict"): Promise<void> {
-    const start = (given: unknown) => this.client.start("main", given, { key: "again" });
-    const first = await start(input);
-    if (same === "conflict") {
-      const refused = await start({ another: input }).catch((error: unknown) => error);
-      if (!(refused instanceof ApiError) || refused.code !== "start_key_conflict") {
-        throw new Error(`the second start was not refused: ${String(refused)}`);
-      }
-      return;
+  private async startAgain(input: unknown, conflict: boolean): Promise<void> {
+    const key = this.scenario.key ?? "";
+    const again = await this.client.start("main", input, { key }).catch((error: unknown) => error);
+    if (conflict) {
+      if (again instanceof ApiError && again.code === "start_key_conflict") return;
+      throw new Error(`the second start was not refused: ${JSON.stringify(again)}`);
     }
-    const second = await start(input);
-    if ((first.id === second.id) !== same) throw new Error("the second start is another run");
+    if (again instanceof Error) throw again;
+    if ((again as { id: string }).id !== this.runId) throw new Error("it is another run");
   }
 
   /** The whole journal without what a retry took back. */

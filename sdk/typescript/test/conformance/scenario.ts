@@ -5,6 +5,7 @@ export interface Scenario {
   programs: { [build: string]: unknown[] };
   children?: { [workflow: string]: unknown[] };
   input?: unknown;
+  key?: string;
   options?: { session?: true | string; [option: string]: unknown };
   faults?: Fault[];
   script?: Action[];
@@ -43,6 +44,7 @@ const FIELDS = new Set([
   "programs",
   "children",
   "input",
+  "key",
   "options",
   "faults",
   "script",

@@ -25,6 +25,8 @@ import {
   TerminalError,
   unknown,
 } from "@polos/sdk";
+// Integers beyond 2^53 stand in scenarios: read as the SDK itself reads them.
+import { parseJson, writeJson } from "../../dist/protocol/json.js";
 import { Faults } from "./faults.js";
 
 type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
@@ -38,7 +40,7 @@ interface Scenario {
 
 const place = process.env.PLACE ?? ".";
 const build = process.env.POLOS_BUILD_ID ?? "";
-const scenario = JSON.parse(readFileSync(process.env.SCENARIO ?? "", "utf8")) as Scenario;
+const scenario = parseJson(readFileSync(process.env.SCENARIO ?? "", "utf8")) as Scenario;
 const faults = new Faults(join(place));
 
 /** What a list of statements came to: a value, if it returned one. */
@@ -98,7 +100,7 @@ const list = (program: Json | undefined): Program => (program ?? []) as Program;
 
 const CONTROL: { [word: string]: Control } = {
   if: (ctx, s, frame) => {
-    const same = JSON.stringify(frame.value(s.value)) === JSON.stringify(frame.value(s.equals));
+    const same = writeJson(frame.value(s.value)) === writeJson(frame.value(s.equals));
     return run(ctx, list(same ? s.then : s.else), frame);
   },
   patched: (ctx, s, frame) => run(ctx, list(ctx.patched(s.id as string) ? s.then : s.else), frame),
@@ -278,7 +280,7 @@ function map(ctx: Context, s: Fields, frame: Frame): Pending<unknown> {
   const options = {
     ...(s.concurrency === undefined ? {} : { concurrency: s.concurrency as number }),
     ...(s.key === true
-      ? { key: (item: unknown) => (typeof item === "string" ? item : JSON.stringify(item)) }
+      ? { key: (item: unknown) => (typeof item === "string" ? item : writeJson(item)) }
       : {}),
   };
   return ctx.map(s.name as string, frame.value(s.items) as unknown[], each, options);
@@ -290,11 +292,8 @@ function step(ctx: Context, s: Fields, frame: Frame): Pending<unknown> {
   const gives = frame.value(s.gives);
   const act = async (step: StepContext) => {
     await faults.reached(step.key, "before_effect");
-    const failing = (s.fails as Failing[] | undefined)?.[faults.attempts(step.key)];
-    if (failing?.before) {
-      faults.noteFailure(step.key);
-      throw failed(failing);
-    }
+    const failing = (s.fails as Failing[] | undefined)?.[step.attempt - 1];
+    if (failing?.before) throw failed(failing);
     for (const [kind, data] of (s.streams as Array<[string, Json]>) ?? []) {
       step.stream(kind, frame.value(data));
     }

@@ -49,21 +49,11 @@ export class Faults {
     return this.lines("effects").some((line) => line.includes(JSON.stringify(idempotencyKey)));
   }
 
-  /** How many attempts of a step there were, over all processes. */
-  attempts(key: string): number {
-    return this.acted(key) + this.lines("failures").filter((line) => line === key).length;
-  }
-
-  /** An attempt failed before its effect. */
-  noteFailure(key: string): void {
-    this.append("failures", key);
-  }
-
   /** A point is reached, in a step; waits until the fault that is due there has been done. */
   async reached(key: string, point: string): Promise<void> {
     for (const number of this.due(key, point)) {
       this.begin(number);
-      while (!existsSync(this.file(number, "done"))) {
+      while (this.isWaitedFor(number)) {
         await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
       }
     }
@@ -74,7 +64,7 @@ export class Faults {
     for (const number of this.due(key, point)) {
       this.begin(number);
       const pause = new Int32Array(new SharedArrayBuffer(4));
-      while (!existsSync(this.file(number, "done"))) Atomics.wait(pause, 0, 0, PAUSE_MS);
+      while (this.isWaitedFor(number)) Atomics.wait(pause, 0, 0, PAUSE_MS);
     }
   }
 
@@ -94,6 +84,12 @@ export class Faults {
   private begin(number: number): void {
     writeFileSync(this.file(number, "asked"), "");
     if (this.faults[number]?.do === "kill_worker") process.kill(process.pid, "SIGKILL");
+  }
+
+  /** Where the connection breaks off, the worker goes on at once. */
+  private isWaitedFor(number: number): boolean {
+    const isDrop = this.faults[number]?.do === "drop_connection";
+    return !isDrop && !existsSync(this.file(number, "done"));
   }
 
   private file(number: number, state: string): string {

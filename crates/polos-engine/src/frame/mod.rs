@@ -17,7 +17,7 @@ mod wait;
 use crate::engine::{Engine, Parting};
 use crate::error::Error;
 use crate::input::ConnectionId;
-use polos_protocol::frame::{Fatal, FromServer, FromWorker, Revoked};
+use polos_protocol::frame::{Fatal, FromServer, FromWorker, Revoked, RunRef};
 use polos_protocol::{Namespace, RunId, WorkerId};
 use polos_store::Read;
 
@@ -141,6 +141,8 @@ impl Engine {
     /// A run is given back whole: nothing of it runs there any more.
     fn release(&mut self, hold: Hold) {
         if self.check_hold(hold) {
+            let done = RunRef { run: hold.run, assignment: hold.assignment };
+            self.send(hold.worker, FromServer::Done(done));
             self.give_back(hold.run, Parting::Clean);
         }
     }

@@ -4,7 +4,7 @@ import { defaultClient } from "./client/default.js";
 import type { Client, RunEvent } from "./client.js";
 import { Context } from "./context/context.js";
 import type { Body } from "./context/execution.js";
-import type { Definition } from "./definition.js";
+import { type Definition, noteMade } from "./definition.js";
 import { Misuse } from "./errors.js";
 import type { Definition as WireDefinition } from "./protocol/frames.js";
 import { derivedId } from "./protocol/id.js";
@@ -139,6 +139,7 @@ export class Agent<Output> implements Definition<AgentInput, NativeOutput> {
         ...(session === undefined ? {} : { session }),
       });
     };
+    noteMade(this);
   }
 
   /** The definitions that must be served with it: its tools and the agents that it calls. */

@@ -28,3 +28,19 @@ export function withParts(definitions: readonly Definition[]): Definition[] {
   }
   return [...all];
 }
+
+/** All definitions that this program has made, the latest of each name. */
+const made = new Map<string, Definition>();
+
+/** Notes a definition: what a program makes, it can serve where nobody else does. */
+export function noteMade(definition: Definition): void {
+  made.set(definition.id, definition);
+}
+
+/** What this program can serve; of two of one name, `first`. */
+export function allMade(first: Definition): Definition[] {
+  const others = [...made.values()].filter(({ id }) => id !== first.id);
+  const all = withParts([first, ...others]);
+  const byName = new Map(all.reverse().map((definition) => [definition.id, definition]));
+  return [...byName.values()];
+}

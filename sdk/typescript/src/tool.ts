@@ -2,7 +2,7 @@
 
 import { Context } from "./context/context.js";
 import type { Body } from "./context/execution.js";
-import type { Definition } from "./definition.js";
+import { type Definition, noteMade } from "./definition.js";
 import { type Duration, toMs } from "./duration.js";
 import { InvalidValue, Misuse, TerminalError } from "./errors.js";
 import type { Definition as WireDefinition } from "./protocol/frames.js";
@@ -42,6 +42,7 @@ export class Tool<Input = never, Output = unknown> implements Definition<Input, 
     readonly parameters: Record<string, unknown>,
   ) {
     this.id = registered.name;
+    noteMade(this);
   }
 }
 

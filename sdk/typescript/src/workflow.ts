@@ -4,7 +4,7 @@ import { defaultClient } from "./client/default.js";
 import type { Client, StartOptions } from "./client.js";
 import { Context } from "./context/context.js";
 import type { Body } from "./context/execution.js";
-import type { Definition } from "./definition.js";
+import { type Definition, noteMade } from "./definition.js";
 import { type Duration, toMs } from "./duration.js";
 import { InvalidValue, TerminalError } from "./errors.js";
 import type { Definition as WireDefinition } from "./protocol/frames.js";
@@ -39,6 +39,7 @@ export class Workflow<Input, Output> implements Definition<Input, Output> {
     private readonly checkInput: (input: unknown) => void,
   ) {
     this.id = registered.name;
+    noteMade(this);
   }
 
   /** Starts a run and waits for its output; throws a `RunFailed` if it does not complete. */

@@ -4,7 +4,7 @@
  */
 
 import { Client } from "../client.js";
-import { type Definition, withParts } from "../definition.js";
+import { allMade, type Definition } from "../definition.js";
 import { NoServer } from "../errors.js";
 import { embeddedDirectory, reachable, startEmbedded, startNative } from "../server/embedded.js";
 import type { Worker } from "../worker.js";
@@ -61,21 +61,20 @@ async function ofOwn(): Promise<Client> {
 
 /** Sees to it that somebody runs the definition, and the loop of agents if it is one. */
 async function offer(now: Standing, definition: Definition): Promise<Standing> {
-  const wanted = withParts([definition]);
-  if (wanted.every((one) => now.served.has(one))) return now;
+  if (now.served.has(definition)) return now;
   const { items } = await now.client.definitions();
   const offered = new Set(items.filter(({ workers }) => workers > 0).map(({ name }) => name));
-  const isAgent = definition.registered.kind === "agent";
-  if (isAgent && !offered.has(NATIVE) && !now.hasNative) {
+  const mine = allMade(definition);
+  const hasAgents = mine.some(({ registered }) => registered.kind === "agent");
+  if (hasAgents && !offered.has(NATIVE) && !now.hasNative) {
     startNative(now.client.address, embeddedDirectory());
     now.hasNative = true;
   }
-  if (offered.has(definition.id) && !now.served.has(definition)) return now;
-  return serveAlso(now, wanted);
+  if (offered.has(definition.id) && !now.worker) return now;
+  return serve(now, new Set(mine));
 }
 
-async function serveAlso(now: Standing, wanted: Definition[]): Promise<Standing> {
-  const served = new Set([...now.served, ...wanted]);
+async function serve(now: Standing, served: Set<Definition>): Promise<Standing> {
   const { url, token } = now.client.address;
   // Loaded when it is needed: a program that only calls needs no worker.
   const { Worker } = await import("../worker.js");

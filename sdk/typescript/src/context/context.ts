@@ -141,12 +141,10 @@ export class Context {
    */
   step<T, I = undefined>(
     name: string,
-    run: (step: StepContext) => T,
-    options: StepOptions<Awaited<T>, I> = {},
-  ): Pending<Awaited<T>> {
-    return this.leaf(stepLeaf(name, run as (step: StepContext) => Awaited<T>, options)) as Pending<
-      Awaited<T>
-    >;
+    run: (step: StepContext) => T | PromiseLike<T>,
+    options: StepOptions<NoInfer<T>, I> = {},
+  ): Pending<T> {
+    return this.leaf(stepLeaf(name, run, options));
   }
 
   /** Runs a child and gives its output; throws a `StepFailed` if the child failed. */

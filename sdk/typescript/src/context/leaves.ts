@@ -46,8 +46,8 @@ export const readValue = (outcome: Outcome & { type: "value" }): unknown =>
 export function stepLeaf<T, I>(
   name: string,
   run: (step: StepContext) => T | PromiseLike<T>,
-  options: StepOptions<Awaited<T>, I>,
-): Leaf<Awaited<T>> {
+  options: StepOptions<T, I>,
+): Leaf<T> {
   const args = options.input === undefined ? undefined : encode(options.input);
   const { verify } = options;
   const effect: Effect = {
@@ -63,7 +63,7 @@ export function stepLeaf<T, I>(
     was: options.was,
     what: () => what,
     effect,
-    read: (outcome) => readValue(outcome) as Awaited<T>,
+    read: (outcome) => readValue(outcome) as T,
   };
 }
 

@@ -164,7 +164,10 @@ export class RunTask implements Host {
       this.give((machine, now) => report(machine, begin.request, begin.effect, ended, now));
     };
     const step = this.stepContext(begin, controller.signal, usage);
-    void carryOut(begin.kind, effect, step).then(end);
+    // What was said before leaves first: the user's code may block this thread for long.
+    setImmediate(() => {
+      if (this.effects.has(begin.effect)) void carryOut(begin.kind, effect, step).then(end);
+    });
   }
 
   stop(effect: EffectId): void {

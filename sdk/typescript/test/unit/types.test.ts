@@ -7,7 +7,7 @@ import { z } from "zod";
 import { defineAgent } from "../../src/agent.js";
 import type { Context } from "../../src/context/context.js";
 import type { Answer } from "../../src/protocol/details.js";
-import { done } from "../../src/step.js";
+import { done, notDone } from "../../src/step.js";
 import { defineTool } from "../../src/tool.js";
 import { defineWorkflow } from "../../src/workflow.js";
 
@@ -61,10 +61,11 @@ test("branches keep their places, and a race says who won", () => {
     const both = await ctx.all([ctx.step("a", () => 1), (own) => own.step("b", async () => "b")]);
     expectTypeOf(both).toEqualTypeOf<[number, string]>();
     const named = await ctx.all({ a: ctx.step("a", () => 1), b: ctx.sleep("1s") });
-    expectTypeOf(named).toEqualTypeOf<{ a: number; b: void }>();
+    expectTypeOf(named.a).toEqualTypeOf<number>();
+    expectTypeOf(named.b).toBeVoid();
     const won = await ctx.race({ answer: ctx.ask("?"), late: ctx.sleep("1h") });
     if (won.winner === "answer") expectTypeOf(won.value).toEqualTypeOf<Answer>();
-    else expectTypeOf(won.value).toEqualTypeOf<void>();
+    else expectTypeOf(won.value).toBeVoid();
     const first = await ctx.race([ctx.step("a", () => 1), ctx.step("b", () => "b")]);
     if (first.winner === 0) expectTypeOf(first.value).toEqualTypeOf<number>();
     else expectTypeOf(first.value).toEqualTypeOf<string>();
@@ -93,4 +94,20 @@ test("tools and agents take schemas of any library", () => {
   expectTypeOf(run).returns.resolves.toHaveProperty("output").toEqualTypeOf<{ ok: boolean }>();
   const plain = defineAgent({ id: "b", tools: [agent] });
   expectTypeOf(plain.run).returns.resolves.toHaveProperty("output").toEqualTypeOf<string>();
+});
+
+test("the value of a step is what its function gives, whatever stands beside it", () => {
+  interface Charge {
+    id: string;
+  }
+  const find = (_order: { id: string }, key: string) => (key ? done<Charge>({ id: key }) : notDone);
+  const charge = (_total: number): Promise<Charge> => Promise.reject(new Error("no"));
+  const code = async (ctx: Context) => {
+    const options = { effect: "once", input: { id: "o" }, verify: find } as const;
+    expectTypeOf(await ctx.step("a", () => charge(1), options)).toEqualTypeOf<Charge>();
+    expectTypeOf(await ctx.step("c", async () => {})).toBeVoid();
+    // @ts-expect-error: what verify finds must be what the step gives
+    ctx.step("d", () => charge(1), { verify: () => done(5) });
+  };
+  expectTypeOf(code).toBeFunction();
 });

@@ -1,5 +1,6 @@
 //! What goes into the engine.
 
+use crate::pager::Ended;
 use polos_protocol::frame::{FromWorker, Hello};
 use polos_protocol::rest::{DecideRequest, PublishRequest, SessionRequest, StartRequest, Verb};
 use polos_protocol::{ApprovalId, Millis, Namespace, QueueConfig, RunId, WorkerId};
@@ -41,6 +42,13 @@ pub enum Input {
         connection: ConnectionId,
         /// The frame.
         frame: FromWorker,
+    },
+    /// The last page of an order is about to be sent.
+    Paged {
+        /// The connection.
+        connection: ConnectionId,
+        /// What was ordered.
+        ended: Ended,
     },
     /// A worker's value is complete and checked: keep it.
     Blob {

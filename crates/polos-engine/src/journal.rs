@@ -5,7 +5,7 @@ use polos_protocol::record::{Open, OpenApproval, ResetDetail, ResolvedDetail};
 use polos_protocol::supersede::{Mark, Superseded};
 use polos_protocol::wait::Leaf;
 use polos_protocol::{ApprovalId, Kind, Millis, RunId, StepKey};
-use polos_store::read::{JournalHead, RecordMark};
+use polos_store::read::RecordMark;
 use std::collections::{BTreeMap, HashMap};
 
 /// A journal in memory, without its values.
@@ -114,13 +114,17 @@ impl Journal {
     /// Builds the journal of a run from what the store holds.
     pub(crate) fn load(
         run: RunId,
-        head: &JournalHead,
+        assignment: u64,
         marks: impl IntoIterator<Item = RecordMark>,
     ) -> Self {
-        let mut journal =
-            Self { seq: head.seq, bytes: head.bytes, n: head.n, at: head.at, ..Self::default() };
+        let mut journal = Self::default();
         let mut opened: HashMap<StepKey, usize> = HashMap::new();
         for mark in marks {
+            (journal.seq, journal.at) = (mark.seq, mark.at);
+            journal.bytes += mark.size;
+            if mark.assignment == assignment {
+                journal.n = journal.n.max(mark.n);
+            }
             let detail = mark.detail.as_deref().map(serde_json::value::RawValue::get);
             let open = match (mark.kind, detail) {
                 (Kind::Open, Some(text)) => serde_json::from_str::<Open>(text).ok(),
@@ -214,9 +218,9 @@ impl Journal {
         self.opens.contains_key(key)
     }
 
-    /// True if the record at this place was taken back by a retry.
-    pub(crate) fn is_superseded(&self, seq: u64) -> bool {
-        self.superseded.contains(seq)
+    /// The records that a retry has taken back.
+    pub(crate) fn superseded(&self) -> &Superseded {
+        &self.superseded
     }
 
     /// True if a cancellation stands behind this place.

@@ -9,7 +9,8 @@
 //!    if it did not, throw the engine away, close every connection, and [`Engine::load`] a new one.
 //!
 //! Reading order: [`input`] and [`output`] are the two sides; `live` is a run in memory; `frame` and
-//! `request` hold one file a frame or request; `schedule` decides which run goes where.
+//! `request` hold one file a frame or request; `schedule` decides which run goes where;
+//! [`pager`] is what the driver needs to send long journals.
 
 mod deadlock;
 mod engine;
@@ -22,6 +23,7 @@ mod journal;
 mod live;
 pub mod output;
 mod overlay;
+pub mod pager;
 mod publish;
 mod request;
 mod resolve;
@@ -34,3 +36,4 @@ pub use engine::{Config, Engine};
 pub use error::Error;
 pub use input::{ConnectionId, Input, Moment, Request, RequestId};
 pub use output::{Output, Response};
+pub use pager::Pager;

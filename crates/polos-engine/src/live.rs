@@ -30,6 +30,10 @@ pub(crate) struct Holding {
     pub(crate) phase: Phase,
     /// Up to where the worker has been sent the journal; None before it was sent the run itself.
     pub(crate) sent_seq: Option<u64>,
+    /// Up to where the pages go that are on their way to the worker.
+    pub(crate) paging: Option<u64>,
+    /// While the worker's own records are taken in: those, and what the server adds to them.
+    pub(crate) echo: Option<Vec<Record>>,
     /// Records kept back until the run has its slot again.
     pub(crate) kept_back: Vec<Record>,
     /// When the server looks whether the run is wedged.
@@ -70,7 +74,9 @@ impl Live {
     /// True if the worker has been sent everything there is.
     pub(crate) fn is_up_to_date(&self) -> bool {
         self.held.as_ref().is_some_and(|held| {
-            held.sent_seq == Some(self.journal.seq) && held.kept_back.is_empty()
+            held.paging.is_none()
+                && held.sent_seq == Some(self.journal.seq)
+                && held.kept_back.is_empty()
         })
     }
 }

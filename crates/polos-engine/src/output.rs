@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::input::{ConnectionId, RequestId};
+use crate::pager::Order;
 use polos_protocol::frame::FromServer;
 use polos_protocol::rest::{
     Approval, DefinitionStatus, PublishResponse, Session, StartResponse, VerbResponse, WorkerStatus,
@@ -13,6 +14,9 @@ use polos_protocol::{Namespace, QueueConfig, RunId};
 pub enum Output {
     /// Send a frame to a worker.
     Send(ConnectionId, FromServer),
+    /// Send a worker a stretch of a journal, page by page, after the frames sent to it so far; then
+    /// [`crate::Input::Paged`].
+    Page(ConnectionId, Box<Order>),
     /// End a connection, after the frames sent to it so far.
     Close(ConnectionId),
     /// Answer a request.

@@ -13,6 +13,8 @@ pub const FRAME_BYTES_MAX: usize = 1 << 20;
 pub const MESSAGE_BYTES_MAX: usize = 2 * FRAME_BYTES_MAX + (64 << 10);
 /// A page of the journal, in bytes.
 pub const JOURNAL_PAGE_BYTES: usize = 256 << 10;
+/// How many pages of journals may be under way on one connection.
+pub const PAGES_UNDER_WAY_MAX: u32 = 16;
 /// A run's journal, in bytes; beyond it the run blocks with advice.
 pub const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 /// A run's journal, in records; beyond it the run blocks with advice.

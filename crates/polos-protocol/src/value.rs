@@ -1,5 +1,7 @@
 //! Values: opaque JSON in an envelope that is there from day one, inline or by reference.
 
+use crate::RunId;
+use crate::limits::VALUE_BY_REFERENCE_BYTES;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -27,13 +29,45 @@ pub struct Value {
     codec: Option<Arc<str>>,
 }
 
-/// Bytes kept apart, named by their content.
+/// Bytes that are elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BlobRef {
-    /// The SHA-256 of the bytes, in hex.
+    /// Their name. The SHA-256 of the bytes in hex, if they are kept apart; a [`Place`], if they stand
+    /// in a run and were only left out of a frame.
     pub hash: Arc<str>,
     /// The size in bytes.
     pub size: u64,
+}
+
+/// Where a value stands that was left out of a frame: `run_…/17` is the value of record 17 of the
+/// run's journal, `run_…/input` its input. Sent, never recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The run's input.
+    Input(RunId),
+    /// The value of the record with this number.
+    Record(RunId, u64),
+}
+
+impl Place {
+    /// Reads the name of a reference; nothing if it names bytes by their hash.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let (run, place) = name.split_once('/')?;
+        let run = run.parse().ok()?;
+        match place {
+            "input" => Some(Self::Input(run)),
+            _ => place.parse().ok().map(|seq| Self::Record(run, seq)),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input(run) => write!(f, "{run}/input"),
+            Self::Record(run, seq) => write!(f, "{run}/{seq}"),
+        }
+    }
 }
 
 /// `null` is a value of its own: only an absent `v` means that the value is elsewhere.
@@ -102,6 +136,25 @@ impl Value {
             serde::de::Error::custom("the value is kept by reference; fetch it first")
         })?;
         serde_json::from_str(text)
+    }
+
+    /// The value as it goes into a frame: a reference to its place if its text is larger than a page
+    /// carries.
+    #[must_use]
+    pub fn in_frame(&self, place: Place) -> Self {
+        match self.text() {
+            Some(text) if text.len() > VALUE_BY_REFERENCE_BYTES => {
+                self.left_out(place, text.len() as u64)
+            }
+            _ => self.clone(),
+        }
+    }
+
+    /// A reference to the place where the value stands.
+    #[must_use]
+    pub fn left_out(&self, place: Place, size: u64) -> Self {
+        let reference = BlobRef { hash: place.to_string().into(), size };
+        Self { inline: None, reference: Some(reference), codec: self.codec.clone() }
     }
 
     /// How many bytes the inline text or the referenced blob has.
@@ -223,6 +276,29 @@ mod tests {
         check(r#"{"v":""}"#);
         check(r#"{"ref":{"hash":"ab","size":3}}"#);
         check(r#"{"v":"x","codec":"aes"}"#);
+    }
+
+    #[test]
+    fn places_read_back() {
+        let run = RunId::from_bytes([7; 16]);
+        for place in [Place::Input(run), Place::Record(run, 17)] {
+            assert_eq!(Place::from_name(&place.to_string()), Some(place));
+        }
+        let record = Place::Record(run, 1).to_string();
+        for name in ["", "/", "ab12", &format!("{run}/"), &format!("{run}/-1"), &record[4..]] {
+            assert_eq!(Place::from_name(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn large_values_are_left_out_of_frames() {
+        let place = Place::Record(RunId::from_bytes([7; 16]), 3);
+        let most = Value::from_serialize(&"x".repeat(VALUE_BY_REFERENCE_BYTES - 2)).unwrap();
+        assert_eq!(most.in_frame(place), most);
+        let more = Value::from_serialize(&"x".repeat(VALUE_BY_REFERENCE_BYTES - 1)).unwrap();
+        let sealed = more.with_codec("aes").in_frame(place);
+        assert_eq!(sealed.reference().unwrap().size, VALUE_BY_REFERENCE_BYTES as u64 + 1);
+        assert_eq!((sealed.text(), sealed.codec()), (None, Some("aes")));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on ends")]
 
 use polos_protocol::{Namespace, State};
-use polos_store::read::PageRequest;
+use polos_store::read::{PageRequest, Stretch};
 use polos_store::row::{RecordRow, TimerKind};
 use polos_store::sqlite::{Options, Store};
 use polos_store::{Batch, Change, Check, Command, Read as _, Store as _};
@@ -173,11 +173,10 @@ fn replay(directory: &Path) {
     store.journal_marks(&ns, run(1)).unwrap();
     report("marks of 10,000 records", &format!("{:.2?}", start.elapsed()));
     let start = Instant::now();
-    store.journal_head(&ns, run(1), 1).unwrap();
-    report("head of 10,000 records", &format!("{:.2?}", start.elapsed()));
-    let start = Instant::now();
     let (mut seq, mut pages) = (0, 0);
-    while let Some(last) = store.journal(&ns, run(1), seq, 256 << 10).unwrap().last() {
+    let stretch =
+        |after| Stretch { after, upto: u64::MAX, bytes_max: 256 << 10, value_bytes_max: 32 << 10 };
+    while let Some(last) = store.replay_page(&ns, run(1), stretch(seq)).unwrap().last() {
         (seq, pages) = (last.seq, pages + 1);
     }
     report("10,000 records in pages", &format!("{:.2?} ({pages} pages)", start.elapsed()));

@@ -6,7 +6,7 @@ use crate::row::{
     StreamRow, TimerRow, WaiterRow,
 };
 use polos_protocol::rest::{ApprovalState, RunFilter};
-use polos_protocol::{ApprovalId, Kind, Millis, Namespace, RunId, SessionId, StepKey};
+use polos_protocol::{ApprovalId, Kind, Millis, Namespace, RunId, SessionId, StepKey, Value};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
@@ -50,24 +50,20 @@ pub struct KeptSlot {
     pub slot: RunId,
 }
 
-/// What the engine must know of a run's journal to go on with it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct JournalHead {
-    /// The highest sequence number; 0 if there is none.
-    pub seq: u64,
-    /// The bytes of keys, values, errors and details.
-    pub bytes: u64,
-    /// The highest `n` of the given assignment; 0 if there is none.
-    pub n: u64,
-    /// When the last record was committed.
-    pub at: Millis,
-}
-
-/// A record without its payload: what the engine needs to know which keys are taken and open.
+/// A record without its payload: what the engine needs to know which keys are taken and open, and
+/// where the journal stands.
 #[derive(Debug, Clone)]
 pub struct RecordMark {
     /// Its place.
     pub seq: u64,
+    /// When it was committed.
+    pub at: Millis,
+    /// The assignment that wrote it; 0 for the server's.
+    pub assignment: u64,
+    /// The worker's own number of it; 0 for the server's.
+    pub n: u64,
+    /// Its bytes: key, value, error and detail.
+    pub size: u64,
     /// What it is about.
     pub kind: Kind,
     /// The step's key.
@@ -76,6 +72,19 @@ pub struct RecordMark {
     pub ok: bool,
     /// The kind's own detail, for `open`, `reset`, `resolved` and `intent` only.
     pub detail: Option<Arc<RawValue>>,
+}
+
+/// Which records of a journal are to be read.
+#[derive(Debug, Clone, Copy)]
+pub struct Stretch {
+    /// Those after this one,
+    pub after: u64,
+    /// up to this one,
+    pub upto: u64,
+    /// until so many bytes are passed.
+    pub bytes_max: usize,
+    /// Larger values stand by reference.
+    pub value_bytes_max: usize,
 }
 
 /// A page to be read.
@@ -148,13 +157,26 @@ pub trait Read {
         after: u64,
         bytes_max: usize,
     ) -> Result<Vec<RecordRow>, ReadError>;
-    /// Where a journal stands.
-    fn journal_head(
+    /// A stretch of a journal as a worker replays it: oldest first, until `bytes_max` is passed (at
+    /// least one). Large values stand by reference to their place, and what only people want (who
+    /// wrote a record, when it was asked for, begun and ended, its trace) is left out.
+    fn replay_page(
         &self,
         namespace: &Namespace,
         run: RunId,
-        assignment: u64,
-    ) -> Result<JournalHead, ReadError>;
+        stretch: Stretch,
+    ) -> Result<Vec<RecordRow>, ReadError>;
+    /// The value of one record.
+    fn journal_value(
+        &self,
+        namespace: &Namespace,
+        run: RunId,
+        seq: u64,
+    ) -> Result<Option<Value>, ReadError>;
+    /// The highest sequence number of a journal; 0 if there is none.
+    fn journal_end(&self, namespace: &Namespace, run: RunId) -> Result<u64, ReadError>;
+    /// The bytes of all records of a journal: keys, values, errors and details.
+    fn journal_bytes(&self, namespace: &Namespace, run: RunId) -> Result<u64, ReadError>;
     /// All records of a run without their payloads, oldest first.
     fn journal_marks(
         &self,

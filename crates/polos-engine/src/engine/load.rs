@@ -93,6 +93,8 @@ impl Engine {
             worker,
             phase: Phase::Active,
             sent_seq: None,
+            paging: None,
+            echo: None,
             kept_back: Vec::new(),
             watch_at: self.now + self.config.step_timeout_ms + self.config.wedged_margin_ms,
             progressed: true,

@@ -10,6 +10,7 @@ mod runs;
 mod slots;
 
 pub use config::Config;
+pub(crate) use pages::shown;
 pub(crate) use parting::Parting;
 pub(crate) use runs::Said;
 pub(crate) use slots::ready_of;
@@ -78,6 +79,10 @@ impl Engine {
                 Ok(())
             }
             Input::Frame { connection, frame } => self.frame(connection, frame, store),
+            Input::Paged { connection, ended } => {
+                self.paged(connection, ended);
+                Ok(())
+            }
             Input::Blob { connection, run, hash, text } => {
                 self.store_blob(connection, run, (hash, text));
                 Ok(())
@@ -127,7 +132,7 @@ impl Engine {
             return Err(fault);
         }
         self.now = self.now.max(now);
-        self.turn_pages(store)?;
+        self.turn_pages();
         self.evict();
         self.overlay.clear();
         self.timers.top_up(store)?;

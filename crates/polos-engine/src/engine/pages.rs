@@ -1,12 +1,14 @@
-//! Pages of journals, read from the store once the batch is durable: the start of a run, and what a
-//! worker lacks.
+//! Orders of pages, once the batch is durable: the journal of a run that was given to a worker, and
+//! what a worker lacks.
 
 use super::Engine;
-use crate::error::Error;
-use crate::live::Live;
-use polos_protocol::frame::{Append, FromServer, Start};
-use polos_protocol::{Record, RunId, limits};
-use polos_store::{Read, ReadError};
+use crate::input::ConnectionId;
+use crate::live::{Live, Phase};
+use crate::output::Output;
+use crate::pager::{Ended, Order};
+use polos_protocol::frame::{FromServer, Start};
+use polos_protocol::value::Place;
+use polos_protocol::{Record, RunId};
 
 /// A page that is due.
 #[derive(Debug)]
@@ -23,57 +25,86 @@ impl Engine {
         self.pages.push(Page { run, assignment, is_start: false });
     }
 
-    pub(super) fn turn_pages(&mut self, store: &dyn Read) -> Result<(), Error> {
+    pub(super) fn turn_pages(&mut self) {
         for page in std::mem::take(&mut self.pages) {
-            let now = self.now;
-            let Some(live) = self.runs.get_mut(&page.run) else { continue };
-            if live.run.status.assignment != page.assignment || live.held.is_none() {
-                continue;
+            self.order(&page);
+        }
+    }
+
+    fn order(&mut self, page: &Page) {
+        let now = self.now;
+        let Some(live) = self.runs.get_mut(&page.run) else { return };
+        let seq = live.journal.seq;
+        let start = page.is_start.then(|| Box::new(start(live, now)));
+        let Some(held) = live.held.as_mut() else { return };
+        let connection = self.workers.get(&held.worker).and_then(|worker| worker.connection);
+        let Some(connection) = connection.filter(|_| {
+            // What is on its way is followed by the rest.
+            live.run.status.assignment == page.assignment && held.paging.is_none()
+        }) else {
+            return;
+        };
+        let after = held.sent_seq.unwrap_or(0);
+        match start {
+            Some(start) if seq == 0 => {
+                held.sent_seq = Some(0);
+                self.output(Output::Send(connection, FromServer::Start(start)));
             }
-            let (records, upto) = next_records(live, store)?;
-            let frame = if page.is_start {
-                FromServer::Start(Box::new(start(live, records, now)))
-            } else {
-                FromServer::Append(Append {
-                    run: page.run,
+            None if after >= seq => {}
+            start => {
+                held.paging = Some(seq);
+                let (row, superseded) = (&live.run.row, live.journal.superseded().clone());
+                let order = Order {
+                    namespace: row.namespace.clone(),
+                    run: row.id,
                     assignment: page.assignment,
-                    records,
-                    seq: upto,
-                    more: upto < live.journal.seq,
-                })
-            };
-            if let Some(held) = live.held.as_mut() {
-                held.sent_seq = Some(upto);
-                let worker = held.worker;
-                self.send(worker, frame);
+                    start,
+                    after,
+                    upto: seq,
+                    superseded,
+                };
+                self.output(Output::Page(connection, Box::new(order)));
             }
         }
-        Ok(())
+    }
+
+    /// The last page of an order leaves: what came meanwhile follows.
+    pub(crate) fn paged(&mut self, connection: ConnectionId, ended: Ended) {
+        let Some(worker) = self.connections.get(&connection).copied() else { return };
+        let Some(live) = self.runs.get_mut(&ended.run) else { return };
+        let (assignment, seq) = (live.run.status.assignment, live.journal.seq);
+        let Some(held) = live.held.as_mut() else { return };
+        let is_current = held.worker == worker
+            && assignment == ended.assignment
+            && held.paging == Some(ended.upto);
+        if !is_current {
+            return;
+        }
+        held.paging = None;
+        held.sent_seq = Some(ended.upto);
+        // What came for a run that waits for its slot stays back until it has it.
+        if ended.upto < seq && held.phase != Phase::Resuming {
+            self.page_due(ended.run, assignment);
+        }
     }
 }
 
-/// The next records that the worker lacks and that stand, and up to where they go.
-fn next_records(live: &Live, store: &dyn Read) -> Result<(Vec<Record>, u64), ReadError> {
-    let row = &live.run.row;
-    let mut after = live.held.as_ref().and_then(|held| held.sent_seq).unwrap_or(0);
-    let mut page = Vec::new();
-    while page.is_empty() && after < live.journal.seq {
-        let records = store.journal(&row.namespace, row.id, after, limits::JOURNAL_PAGE_BYTES)?;
-        let Some(last) = records.last() else { break };
-        after = last.seq;
-        page.extend(records.into_iter().filter(|record| !live.journal.is_superseded(record.seq)));
-    }
-    Ok((page, after))
+/// A record as a worker is shown it.
+pub(crate) fn shown(run: RunId, record: &Record) -> Record {
+    let mut shown = record.clone();
+    let place = Place::Record(run, record.seq);
+    shown.record.value = shown.record.value.map(|value| value.in_frame(place));
+    shown
 }
 
-fn start(live: &Live, journal: Vec<Record>, now: u64) -> Start {
+fn start(live: &Live, now: u64) -> Start {
     let (row, status) = (&live.run.row, &live.run.status);
     Start {
         run: row.id,
         assignment: status.assignment,
         workflow: row.workflow.clone(),
         kind: row.kind,
-        input: row.input.clone(),
+        input: row.input.in_frame(Place::Input(row.id)),
         seed: row.seed.clone(),
         created_ms: row.created_ms,
         now,
@@ -89,7 +120,7 @@ fn start(live: &Live, journal: Vec<Record>, now: u64) -> Start {
         key_generation: status.key_generation,
         settled: status.settled.clone(),
         accepted: status.accepted.clone(),
-        journal,
+        journal: Vec::new(),
         seq: live.journal.seq,
     }
 }

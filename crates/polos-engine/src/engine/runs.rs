@@ -1,6 +1,6 @@
 //! Runs in memory: reading them in, forgetting them, and adding to their journals.
 
-use super::Engine;
+use super::{Engine, shown};
 use crate::error::Error;
 use crate::journal::{Added, Journal, OpenWait};
 use crate::live::{Live, Phase};
@@ -34,9 +34,9 @@ impl Engine {
         store: &dyn Read,
     ) -> Result<Option<Live>, ReadError> {
         let Some(run) = store.run(namespace, id)? else { return Ok(None) };
-        let head = store.journal_head(namespace, id, run.status.assignment)?;
-        let marks = if head.seq == 0 { Vec::new() } else { store.journal_marks(namespace, id)? };
-        Ok(Some(Live::new(run, Journal::load(id, &head, marks))))
+        let marks = store.journal_marks(namespace, id)?;
+        let journal = Journal::load(id, run.status.assignment, marks);
+        Ok(Some(Live::new(run, journal)))
     }
 
     /// Brings a run into memory. False if there is none in this namespace.
@@ -112,11 +112,15 @@ impl Engine {
         let Some(live) = self.runs.get_mut(&id) else { return };
         let assignment = live.run.status.assignment;
         let Some(held) = live.held.as_mut() else { return };
+        if let Some(echo) = held.echo.as_mut() {
+            echo.push(record.clone());
+            return;
+        }
         if held.phase == Phase::Resuming || !held.kept_back.is_empty() {
             held.kept_back.push(record.clone());
             return;
         }
-        if held.sent_seq.is_none_or(|sent| sent + 1 != record.seq) {
+        if held.paging.is_some() || held.sent_seq.is_none_or(|sent| sent + 1 != record.seq) {
             return;
         }
         let worker = held.worker;
@@ -127,7 +131,7 @@ impl Engine {
         let append = Append {
             run: id,
             assignment,
-            records: vec![record.clone()],
+            records: vec![shown(id, record)],
             seq: record.seq,
             more: false,
         };

@@ -1,12 +1,12 @@
 //! Slots: making runs ready, giving them to workers, and taking them back.
 
-use super::{Engine, Page, Parting};
+use super::{Engine, Page, Parting, shown};
 use crate::error::Error;
 use crate::live::{Holding, Phase};
 use crate::output::Output;
 use crate::schedule::{LaneKey, WhileWaiting};
 use polos_protocol::frame::{Append, FromServer};
-use polos_protocol::{Millis, Namespace, RunId, State, WorkerId};
+use polos_protocol::{Millis, Namespace, Record, RunId, State, WorkerId};
 use polos_store::Read;
 use polos_store::read::ReadyRun;
 use polos_store::row::Run;
@@ -138,6 +138,8 @@ impl Engine {
             worker,
             phase: Phase::Given { accept_by },
             sent_seq: None,
+            paging: None,
+            echo: None,
             kept_back: Vec::new(),
             watch_at: accept_by,
             progressed: false,
@@ -266,12 +268,14 @@ impl Engine {
         let Some(live) = self.runs.get_mut(&id) else { return };
         let (assignment, seq) = (live.run.status.assignment, live.journal.seq);
         let Some(held) = live.held.as_mut() else { return };
-        let records = std::mem::take(&mut held.kept_back);
+        let kept_back = std::mem::take(&mut held.kept_back);
+        let records: Vec<Record> = kept_back.iter().map(|record| shown(id, record)).collect();
         let worker = held.worker;
         let connected = self.workers.get(&worker).is_some_and(|worker| worker.connection.is_some());
         let follows = records
             .first()
-            .is_some_and(|first| held.sent_seq.is_some_and(|sent| sent + 1 == first.seq));
+            .is_some_and(|first| held.sent_seq.is_some_and(|sent| sent + 1 == first.seq))
+            && held.paging.is_none();
         if connected && follows {
             held.sent_seq = Some(seq);
             self.send(

@@ -161,6 +161,7 @@ impl Engine {
         let (run, assignment) = (held.run, held.assignment);
         if let Some(holding) = self.runs.get_mut(&run).and_then(|live| live.held.as_mut()) {
             holding.sent_seq = Some(held.seq);
+            holding.paging = None;
             holding.kept_back.clear();
         }
         self.account_for(held);

@@ -1,4 +1,5 @@
-//! `more`: the next page of a journal.
+//! `more`: a worker says how far it has a journal of which no page is on its way. It lacks something,
+//! or its answer to a page comes late.
 
 use super::Hold;
 use crate::engine::Engine;
@@ -13,14 +14,16 @@ impl Engine {
             return;
         }
         let Some(live) = self.runs.get_mut(&hold.run) else { return };
-        let seq = request.seq.min(live.journal.seq);
-        if let Some(held) = live.held.as_mut() {
-            held.sent_seq = Some(seq);
-            if held.phase == Phase::Resuming {
-                // It comes when the run has its slot.
-                return;
-            }
+        let Some(held) = live.held.as_mut().filter(|held| held.paging.is_none()) else { return };
+        if held.sent_seq.is_some_and(|sent| request.seq > sent) {
+            let message = "`more` speaks of records that the worker was not sent";
+            self.end_connection(worker, "page_out_of_order", message);
+            return;
         }
-        self.page_due(hold.run, hold.assignment);
+        held.sent_seq = Some(request.seq);
+        // What came for a run that waits for its slot comes when it has it.
+        if held.phase != Phase::Resuming {
+            self.page_due(hold.run, hold.assignment);
+        }
     }
 }

@@ -1,18 +1,28 @@
 //! `record`: a worker's records, checked, given their places, and acknowledged once durable.
 
 use super::Hold;
-use crate::engine::Engine;
+use crate::engine::{Engine, shown};
 use crate::error::Error;
 use crate::journal::{Added, Misfit, OpenWait};
 use crate::live::Phase;
 use polos_protocol::failure::codes;
-use polos_protocol::frame::{FromServer, RecordRequest, Recorded, RunRecords};
+use polos_protocol::frame::{Append, FromServer, RecordRequest, Recorded, RunRecords};
 use polos_protocol::record::{Kind, NewRecord, Open};
 use polos_protocol::{Blocked, Record, RunId, Value, WorkerId, limits};
 use polos_store::{Change, Read};
 
 /// How much of a run's record may be detail, in bytes: opened children carry their input there.
 const DETAIL_BYTES_MAX: usize = limits::VALUE_INLINE_BYTES_MAX + (64 << 10);
+
+/// Records that were given their places.
+#[derive(Default)]
+struct Taken {
+    rows: Vec<Record>,
+    /// Those that bring something about besides standing in the journal.
+    opened: Vec<NewRecord>,
+    /// Why the next one has no place.
+    misfit: Option<Misfit>,
+}
 
 impl Engine {
     pub(super) fn record(
@@ -50,54 +60,24 @@ impl Engine {
         let Some(live) = self.runs.get_mut(&id) else { return Ok(None) };
         let (was_up_to_date, before) = (live.is_up_to_date(), live.journal.seq);
         let sent = live.held.as_ref().and_then(|held| held.sent_seq);
-        let build = self.workers.get(&hold.worker).map(|worker| worker.build.clone());
-        let mut rows: Vec<Record> = Vec::with_capacity(of_run.records.len());
-        let mut opened = Vec::new();
-        for record in of_run.records {
-            let Some(live) = self.runs.get_mut(&id) else { return Ok(None) };
-            if record.n <= live.journal.n && !self.config.is_mutated("accept_duplicates") {
-                continue;
-            }
-            let open = match admit(live, &record, id) {
-                Ok(open) => open,
-                Err(misfit) => {
-                    self.flush(id, rows);
-                    self.revoke_invalid(hold, &misfit.to_string());
-                    return Ok(None);
-                }
-            };
-            let seq = live.journal.add(Added {
-                kind: record.kind,
-                key: &record.key,
-                ok: record.error.is_none(),
-                at: self.now,
-                size: record.size(),
-                n: Some(record.n),
-                open,
-                reset: None,
-                resolved: None,
-            });
-            if matches!(record.kind, Kind::Open | Kind::Emit | Kind::Lost) {
-                opened.push(record.clone());
-            }
-            let (assignment, worker) = (hold.assignment, Some(hold.worker));
-            rows.push(Record {
-                seq,
-                at: self.now,
-                assignment,
-                worker,
-                build: build.clone(),
-                record,
-            });
+        let Taken { rows, opened, misfit } = self.take_in(hold, of_run.records);
+        if let Some(misfit) = misfit {
+            self.flush(id, rows);
+            self.revoke_invalid(hold, &misfit.to_string());
+            return Ok(None);
         }
         // What came before is acknowledged already, or comes with the journal's next page.
         let last = rows.last().map(|row| row.seq);
+        if was_up_to_date && !opened.is_empty() {
+            self.begin_echo(id, &rows);
+        }
         self.flush(id, rows);
         let over = self.is_over_limit(id);
         self.set_sent(id, None);
         for record in &opened {
             self.effect_of(id, record, store)?;
         }
+        let echo = self.end_echo(id);
         if over {
             self.revoke(hold, "ended", "the journal has reached its limit");
             self.block(id, journal_limit(id), self.parting_unheard());
@@ -109,10 +89,74 @@ impl Engine {
             self.set_sent(id, Some(seq));
             return Ok(last);
         }
-        // Something of the server's own stands behind: both come in order, as a page.
-        self.set_sent(id, sent);
-        self.page_due(id, hold.assignment);
+        // Something of the server's own stands behind: both come in order.
+        if let Some(records) = echo {
+            self.set_sent(id, Some(seq));
+            let (run, assignment) = (id, hold.assignment);
+            let append = Append { run, assignment, records, seq, more: false };
+            self.send(hold.worker, FromServer::Append(append));
+        } else {
+            self.set_sent(id, sent);
+            self.page_due(id, hold.assignment);
+        }
         Ok(None)
+    }
+
+    /// Gives the records that fit their places, up to the first that does not.
+    fn take_in(&mut self, hold: Hold, records: Vec<NewRecord>) -> Taken {
+        let mut taken = Taken { rows: Vec::with_capacity(records.len()), ..Taken::default() };
+        let build = self.workers.get(&hold.worker).map(|worker| worker.build.clone());
+        let accepts_duplicates = self.config.is_mutated("accept_duplicates");
+        let (id, now) = (hold.run, self.now);
+        let Some(live) = self.runs.get_mut(&id) else { return taken };
+        for record in records {
+            if record.n <= live.journal.n && !accepts_duplicates {
+                continue;
+            }
+            let open = match admit(live, &record, id) {
+                Ok(open) => open,
+                Err(misfit) => {
+                    taken.misfit = Some(misfit);
+                    break;
+                }
+            };
+            let seq = live.journal.add(Added {
+                kind: record.kind,
+                key: &record.key,
+                ok: record.error.is_none(),
+                at: now,
+                size: record.size(),
+                n: Some(record.n),
+                open,
+                reset: None,
+                resolved: None,
+            });
+            if matches!(record.kind, Kind::Open | Kind::Emit | Kind::Lost) {
+                taken.opened.push(record.clone());
+            }
+            let (assignment, worker) = (hold.assignment, Some(hold.worker));
+            taken.rows.push(Record {
+                seq,
+                at: now,
+                assignment,
+                worker,
+                build: build.clone(),
+                record,
+            });
+        }
+        taken
+    }
+
+    /// What the server adds to these records goes to the worker together with them.
+    fn begin_echo(&mut self, id: RunId, rows: &[Record]) {
+        if let Some(held) = self.runs.get_mut(&id).and_then(|live| live.held.as_mut()) {
+            held.echo = Some(rows.to_vec());
+        }
+    }
+
+    fn end_echo(&mut self, id: RunId) -> Option<Vec<Record>> {
+        let echo = self.runs.get_mut(&id)?.held.as_mut()?.echo.take()?;
+        Some(echo.iter().map(|record| shown(id, record)).collect())
     }
 
     fn is_over_limit(&self, id: RunId) -> bool {

@@ -109,7 +109,9 @@ impl Engine {
             live.journal.consumed().into_iter().map(|(_, detail)| detail).collect();
         let superseded = consumed
             .into_iter()
-            .filter(|(seq, detail)| live.journal.is_superseded(*seq) && !kept.contains(detail))
+            .filter(|(seq, detail)| {
+                live.journal.superseded().contains(*seq) && !kept.contains(detail)
+            })
             .map(|(_, detail)| detail)
             .collect();
         self.give_back_taken(id, superseded, store)

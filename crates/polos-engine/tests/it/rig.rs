@@ -2,14 +2,14 @@
 //! says.
 
 use polos_engine::{
-    Config, ConnectionId, Engine, Input, Moment, Output, Request, RequestId, Response,
+    Config, ConnectionId, Engine, Input, Moment, Output, Pager, Request, RequestId, Response,
 };
 use polos_protocol::frame::{
     Append, FromServer, FromWorker, Hello, Host, RecordRequest, RunRecords, Start,
 };
 use polos_protocol::record::{Kind, NewRecord};
 use polos_protocol::rest::{StartRequest, Verb};
-use polos_protocol::{Definition, Json, Namespace, RunId, State, StepKey, Value, WorkerId};
+use polos_protocol::{Definition, Json, Namespace, RunId, State, StepKey, Value, WorkerId, limits};
 use polos_store::row::Run;
 use polos_store::sqlite;
 use polos_store::{Batch, Outcome, Read, Store};
@@ -66,6 +66,27 @@ impl Rig {
         let outputs = self.engine.committed(self.now, &self.store).unwrap();
         assert_eq!(self.engine.audit(&self.store).unwrap(), Ok(()));
         self.out.extend(outputs);
+        self.pages();
+    }
+
+    /// Carries orders of pages out, as the driver does.
+    fn pages(&mut self) {
+        let is_order = |output: &Output| matches!(output, Output::Page(..));
+        while let Some(at) = self.out.iter().position(is_order) {
+            let Output::Page(connection, order) = self.out.remove(at) else { unreachable!() };
+            let mut pager = Pager::new(limits::PAGES_UNDER_WAY_MAX);
+            pager.begin(*order);
+            while let Some(read) = pager.next_read() {
+                let records =
+                    self.store.replay_page(&read.namespace, read.run, read.stretch).unwrap();
+                let page = pager.page(&read, records);
+                let frames = page.frames.into_iter().map(|frame| Output::Send(connection, frame));
+                self.out.extend(frames);
+                if let Some(ended) = page.ended {
+                    self.input(Input::Paged { connection, ended });
+                }
+            }
+        }
     }
 
     /// Lets time pass, with every tick that is due.
@@ -269,5 +290,6 @@ pub(crate) fn hello(worker: u64, connection: u64) -> Hello {
         slots: 10,
         placements: vec![],
         held: vec![],
+        pages: 2,
     }
 }

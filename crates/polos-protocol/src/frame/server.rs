@@ -13,7 +13,7 @@ frames! {
     FromServer {
         /// The answer to `hello`.
         Welcome(Welcome) = "welcome",
-        /// A run for the worker, with the first page of its journal.
+        /// A run for the worker, with its journal if that fits a page.
         Start(Box<Start>) = "start",
         /// Records that the worker does not have: a further page, or what the server itself added.
         Append(Append) = "append",
@@ -88,7 +88,7 @@ pub struct Start {
     pub workflow: String,
     /// What that is.
     pub kind: DefinitionKind,
-    /// Its input.
+    /// Its input; a large one by reference.
     pub input: Value,
     /// From which `uuid` and `random` derive, in hex.
     pub seed: Arc<str>,
@@ -131,9 +131,11 @@ pub struct Start {
     /// Disagreements between code and journal that a person has accepted, as keys.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accepted: Vec<StepKey>,
-    /// The journal's first page. Superseded records are left out.
+    /// The whole journal, if it fits a page; else it is empty here and comes in `append`s.
+    /// Superseded records are left out, and of each record what only people want: who wrote it
+    /// and when. A large value stands by reference.
     pub journal: Vec<Record>,
-    /// The journal's highest sequence number: further pages are asked for with `more`.
+    /// The journal's highest sequence number.
     pub seq: u64,
 }
 
@@ -179,7 +181,7 @@ pub struct Append {
     pub records: Vec<Record>,
     /// Up to where the journal is now known to the worker.
     pub seq: u64,
-    /// True if `more` must be asked for to get further.
+    /// True if this is a page and further ones follow: it is to be answered with `more`.
     #[serde(default)]
     pub more: bool,
 }

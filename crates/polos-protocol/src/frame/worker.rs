@@ -34,7 +34,7 @@ frames! {
         Busy(BusyRequest) = "busy",
         /// Live output: not journaled, resumable by position.
         Stream(StreamRequest) = "stream",
-        /// The next page of a run's journal, please.
+        /// A page of a run's journal is taken in: further ones may come.
         More(MoreRequest) = "more",
         /// A value that is kept by reference, please.
         Fetch(FetchRequest) = "fetch",
@@ -89,6 +89,14 @@ pub struct Hello {
     /// The runs that it still has in memory.
     #[serde(default)]
     pub held: Vec<Held>,
+    /// How many pages of journals may be under way to it at once, whatever runs they are of: sent,
+    /// and not yet answered with `more`.
+    #[serde(default = "one_page")]
+    pub pages: u32,
+}
+
+fn one_page() -> u32 {
+    1
 }
 
 /// Where a worker runs, so that a server on the same machine can see its process end.
@@ -261,7 +269,7 @@ pub struct StreamItem {
     pub data: Value,
 }
 
-/// A request for the journal's next page.
+/// The answer to each page after which more is to come, and so the credit for another one.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct MoreRequest {
     /// The run.

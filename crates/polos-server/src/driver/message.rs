@@ -2,6 +2,7 @@
 
 use super::handle::Call;
 use super::outbox::Outbox;
+use polos_engine::pager::Ended;
 use polos_engine::{ConnectionId, Error, Response};
 use polos_protocol::frame::{FromWorker, Hello};
 use polos_protocol::{Namespace, RunId, WorkerId};
@@ -18,6 +19,8 @@ pub(crate) enum Message {
     Connect { connection: ConnectionId, namespace: Namespace, hello: Box<Hello>, outbox: Outbox },
     /// A worker has sent a frame.
     Frame { connection: ConnectionId, frame: Box<FromWorker> },
+    /// The last page of an order is about to be sent.
+    Paged { connection: ConnectionId, ended: Ended },
     /// A worker's value is complete and checked.
     Blob { connection: ConnectionId, run: RunId, hash: Arc<str>, text: Arc<str> },
     /// A connection has ended.

@@ -16,4 +16,4 @@ pub use handle::{Call, Handle};
 pub use service::{Error, Options, Service};
 
 pub(crate) use message::Message;
-pub(crate) use outbox::Outbox;
+pub(crate) use outbox::{Letters, Outbox, OutboxFrames};

@@ -150,6 +150,7 @@ impl Driver {
                 Message::Connect { outbox, .. } => outbox.fail(fatal_of(refusal)),
                 Message::Stop => self.stopping = true,
                 Message::Frame { .. }
+                | Message::Paged { .. }
                 | Message::Blob { .. }
                 | Message::Disconnect { .. }
                 | Message::WorkerDead { .. } => {}

@@ -3,14 +3,13 @@
 use super::handle::Call;
 use super::message::{Message, Reply};
 use super::outage::Breakdown;
-use super::outbox::Outbox;
+use super::outbox::{Letters, Outbox};
 use super::service::{Driver, Refused, Waiting};
 use polos_engine::error::Class;
 use polos_engine::{
     ConnectionId, Engine, Error, Input, Moment, Output, Request, RequestId, Response,
 };
 use polos_protocol::Namespace;
-use polos_protocol::frame::FromServer;
 use polos_store::row::AuditRow;
 use polos_store::{Batch, Change, Command, Outcome};
 use std::collections::HashMap;
@@ -58,6 +57,9 @@ impl Driver {
             Message::Blob { connection, run, hash, text } if self.knows(connection) => {
                 Input::Blob { connection, run, hash, text }
             }
+            Message::Paged { connection, ended } if self.knows(connection) => {
+                Input::Paged { connection, ended }
+            }
             Message::Disconnect { connection } if self.outboxes.remove(&connection).is_some() => {
                 Input::Disconnect { connection }
             }
@@ -67,9 +69,10 @@ impl Driver {
                 self.stopping = true;
                 return Ok(());
             }
-            Message::Frame { .. } | Message::Blob { .. } | Message::Disconnect { .. } => {
-                return Ok(());
-            }
+            Message::Frame { .. }
+            | Message::Paged { .. }
+            | Message::Blob { .. }
+            | Message::Disconnect { .. } => return Ok(()),
         };
         self.handle(engine, input)
     }
@@ -117,14 +120,17 @@ impl Driver {
     }
 
     fn deliver(&mut self, outputs: Vec<Output>) {
-        let mut frames: HashMap<ConnectionId, Vec<FromServer>> = HashMap::new();
+        let mut letters: HashMap<ConnectionId, Letters> = HashMap::new();
         for output in outputs {
             match output {
                 Output::Send(connection, frame) => {
-                    frames.entry(connection).or_default().push(frame);
+                    letters.entry(connection).or_default().frames.push(frame);
+                }
+                Output::Page(connection, order) => {
+                    letters.entry(connection).or_default().orders.push(*order);
                 }
                 Output::Close(connection) => {
-                    self.send(connection, frames.remove(&connection));
+                    self.send(connection, letters.remove(&connection));
                     if let Some(outbox) = self.outboxes.get_mut(&connection) {
                         *outbox = None;
                     }
@@ -133,16 +139,16 @@ impl Driver {
                 Output::Changed(namespace, run) => self.changes.notify(namespace, run),
             }
         }
-        for (connection, list) in frames {
-            self.send(connection, Some(list));
+        for (connection, letters) in letters {
+            self.send(connection, Some(letters));
         }
     }
 
-    fn send(&mut self, connection: ConnectionId, frames: Option<Vec<FromServer>>) {
-        if let Some(frames) = frames
+    fn send(&mut self, connection: ConnectionId, letters: Option<Letters>) {
+        if let Some(letters) = letters
             && let Some(Some(outbox)) = self.outboxes.get_mut(&connection)
         {
-            Outbox::send(outbox, frames);
+            Outbox::send(outbox, letters);
         }
     }
 

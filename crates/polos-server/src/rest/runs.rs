@@ -205,12 +205,12 @@ fn journal_page(
     let mut records = store.journal(namespace, run, after, JOURNAL_PAGE_BYTES)?;
     records.truncate(limit);
     let last = records.last().map_or(after, |record| record.seq);
-    let head = store.journal_head(namespace, run, 0)?;
+    let end = store.journal_end(namespace, run)?;
     let records = records
         .into_iter()
         .map(|record| JournalEntry { superseded: superseded.contains(record.seq), record })
         .collect();
-    Ok(Some(JournalPage { run, records, next_after: (last < head.seq).then_some(last) }))
+    Ok(Some(JournalPage { run, records, next_after: (last < end).then_some(last) }))
 }
 
 fn superseded(

@@ -55,7 +55,6 @@ pub(super) fn summary(run: &Run) -> RunSummary {
 /// A run, whole but for its journal.
 pub(super) fn detail(store: &dyn Read, run: &Run) -> Result<RunDetail, ReadError> {
     let (row, status) = (&run.row, &run.status);
-    let head = store.journal_head(&row.namespace, row.id, status.assignment)?;
     Ok(RunDetail {
         summary: summary(run),
         options: row.options.clone(),
@@ -68,8 +67,8 @@ pub(super) fn detail(store: &dyn Read, run: &Run) -> Result<RunDetail, ReadError
         wait: status.wait.clone(),
         worker: status.worker,
         assignment: status.assignment,
-        seq: head.seq,
-        journal_bytes: head.bytes,
+        seq: store.journal_end(&row.namespace, row.id)?,
+        journal_bytes: store.journal_bytes(&row.namespace, row.id)?,
         depth: row.depth,
         parent_key: row.parent_key.as_ref().map(|key| key.as_str().to_owned()),
         cancel_requested: status.cancelling.is_some(),
@@ -80,7 +79,6 @@ pub(super) fn detail(store: &dyn Read, run: &Run) -> Result<RunDetail, ReadError
 /// A run as its next worker would be given it, without its journal: for a dry replay.
 pub(super) fn start(store: &dyn Read, run: &Run) -> Result<Start, ReadError> {
     let (row, status) = (&run.row, &run.status);
-    let head = store.journal_head(&row.namespace, row.id, status.assignment)?;
     Ok(Start {
         run: row.id,
         assignment: status.assignment,
@@ -103,7 +101,7 @@ pub(super) fn start(store: &dyn Read, run: &Run) -> Result<Start, ReadError> {
         settled: status.settled.clone(),
         accepted: status.accepted.clone(),
         journal: Vec::new(),
-        seq: head.seq,
+        seq: store.journal_end(&row.namespace, row.id)?,
     })
 }
 

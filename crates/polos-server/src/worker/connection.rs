@@ -1,5 +1,6 @@
 //! One connection, from `hello` to its end, whatever carries it.
 
+use super::bulk::Bulk;
 use super::process::Watch;
 use super::uploads::Uploads;
 use super::writer::{Own, Writer};
@@ -7,20 +8,20 @@ use super::{Admission, Incoming, Outgoing, fatal, hello};
 use crate::driver::{Handle, Message, Outbox};
 use futures_util::{Sink, Stream, StreamExt};
 use polos_engine::ConnectionId;
-use polos_protocol::frame::{Fatal, FetchRequest, FromWorker, Hello, StoreRequest};
+use polos_protocol::frame::{Fatal, FromWorker, Hello, StoreRequest};
 use polos_protocol::{Namespace, WorkerId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// How long a connection may take to say `hello`.
 const HELLO_MAX: Duration = Duration::from_secs(5);
 /// How long the last frames of a connection may take to leave.
 const FAREWELL_MAX: Duration = Duration::from_secs(2);
-/// How many values that a worker has asked for may wait to be sent.
-const FETCHES_MAX: usize = 4;
+/// How much the receiving side may want of the writer before it waits for it.
+const OWN_MAX: usize = 64;
 /// Larger values are checked on a thread for blocking work.
 const CHECK_INLINE_BYTES: usize = 1 << 20;
 
@@ -44,23 +45,26 @@ where
 {
     let kill = CancellationToken::new();
     let (outbox, frames) = Outbox::new(kill.clone());
-    let (own, own_receiver) = mpsc::channel(2 * FETCHES_MAX);
+    let (own, own_receiver) = mpsc::channel(OWN_MAX);
     let welcomed = Arc::new(AtomicBool::new(false));
+    let hello = first(&mut incoming).await;
+    let (id, namespace) = (handle.next_connection(), admission.namespace.clone());
+    let pages = hello.as_ref().map_or(1, |hello| hello.pages);
     let writer = Writer {
         sink,
         frames,
         own: own_receiver,
+        bulk: Bulk::new(handle.clone(), id, namespace.clone(), pages),
         kill: kill.clone(),
         welcomed: Arc::clone(&welcomed),
     };
     let mut writer = tokio::spawn(writer.run());
-    match first(&mut incoming).await {
+    match hello {
         Ok(hello) => {
             let connection = Connection {
-                id: handle.next_connection(),
-                namespace: admission.namespace.clone(),
+                id,
+                namespace,
                 worker: hello.worker,
-                fetches: Arc::new(Semaphore::new(FETCHES_MAX)),
                 uploads: Uploads::default(),
                 own: own.clone(),
                 handle,
@@ -106,7 +110,6 @@ struct Connection {
     id: ConnectionId,
     namespace: Namespace,
     worker: WorkerId,
-    fetches: Arc<Semaphore>,
     uploads: Uploads,
     own: mpsc::Sender<Own>,
     /// True once the engine has taken the worker.
@@ -163,7 +166,8 @@ impl Connection {
                 Err(End::Fatal(fatal("unexpected_hello", "a second `hello`", "")))
             }
             FromWorker::Store(piece) => self.store(piece).await,
-            FromWorker::Fetch(request) => self.fetch(request).await,
+            FromWorker::Fetch(request) => self.want(Own::Fetch(request)).await,
+            FromWorker::More(request) => self.want(Own::More(request)).await,
             frame => {
                 let frame = Box::new(frame);
                 self.send(Message::Frame { connection: self.id, frame }).await
@@ -191,17 +195,8 @@ impl Connection {
         self.send(Message::Blob { connection, run, hash: uploaded.hash, text: uploaded.text }).await
     }
 
-    async fn fetch(&self, request: FetchRequest) -> Result<(), End> {
-        let permit = Arc::clone(&self.fetches).acquire_owned().await;
-        let permit = permit.map_err(|_| End::Closed)?;
-        let (namespace, hash) = (self.namespace.clone(), Arc::clone(&request.hash));
-        let text = self
-            .handle
-            .read(move |store| store.blob(&namespace, &hash))
-            .await
-            .map_err(|error| End::Goodbye(fatal(error.code, error.message, &error.hint)))?;
-        let value = Own::Value { hash: request.hash, text, permit };
-        self.own.send(value).await.map_err(|_| End::Closed)
+    async fn want(&self, own: Own) -> Result<(), End> {
+        self.own.send(own).await.map_err(|_| End::Closed)
     }
 
     /// Tells the engine of the process's end, should it come before the grace is over. A worker

@@ -2,6 +2,7 @@
 //! made text here, on the connection's own tasks; what is wrong with a frame ends its connection
 //! and nothing else.
 
+mod bulk;
 mod connection;
 mod hello;
 mod memory;

@@ -1,22 +1,23 @@
-//! The sending side of a connection: makes text of frames, in order; pieces of large values go
-//! between other frames, never before them.
+//! The sending side of a connection: makes text of frames, in order; what is long goes between other
+//! frames, never before them.
 
+use super::bulk::Bulk;
 use super::{Outgoing, merge};
+use crate::driver::{Letters, OutboxFrames};
 use futures_util::{Sink, SinkExt};
-use polos_protocol::frame::{Blob, Fatal, FromServer};
+use polos_protocol::frame::{Fatal, FetchRequest, FromServer, MoreRequest};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// How large a piece of a value is; escaped as text it is at most twice that.
-const PIECE_BYTES: usize = 256 << 10;
-
-/// What the connection's own task has to send.
+/// What the connection's own task wants of the writer.
 #[derive(Debug)]
 pub(super) enum Own {
-    /// A value that was asked for. The permit counts the values that wait.
-    Value { hash: Arc<str>, text: Option<Arc<str>>, permit: OwnedSemaphorePermit },
+    /// The worker has answered a page.
+    More(MoreRequest),
+    /// The worker asks for a value.
+    Fetch(FetchRequest),
     /// The last frame.
     Fatal(Fatal),
     /// The last frame, for something that will pass. A worker that has not been welcomed would take
@@ -24,18 +25,11 @@ pub(super) enum Own {
     Goodbye(Fatal),
 }
 
-/// A value of which some pieces are still to go.
-struct Partial {
-    hash: Arc<str>,
-    text: Arc<str>,
-    offset: usize,
-    _permit: OwnedSemaphorePermit,
-}
-
 pub(super) struct Writer<S> {
     pub(super) sink: S,
-    pub(super) frames: mpsc::Receiver<Vec<FromServer>>,
+    pub(super) frames: OutboxFrames,
     pub(super) own: mpsc::Receiver<Own>,
+    pub(super) bulk: Bulk,
     pub(super) kill: CancellationToken,
     /// Set once the engine has taken the worker.
     pub(super) welcomed: Arc<AtomicBool>,
@@ -57,46 +51,60 @@ impl<S: Sink<Outgoing> + Unpin> Writer<S> {
     }
 
     async fn write(&mut self) -> Result<(), S::Error> {
-        let mut partial: Option<Partial> = None;
         loop {
             tokio::select! {
                 biased;
-                frames = self.frames.recv() => match frames {
-                    Some(frames) => self.frames(frames).await?,
+                letters = self.frames.recv() => match letters {
+                    Some(letters) => self.letters(letters).await?,
                     None => return self.last().await,
                 },
-                own = self.own.recv(), if partial.is_none() => match own {
-                    Some(Own::Value { hash, text: Some(text), permit }) => {
-                        partial = Some(Partial { hash, text, offset: 0, _permit: permit });
-                    }
-                    Some(Own::Value { hash, text: None, permit }) => {
-                        drop(permit);
-                        self.value(Blob { hash, size: 0, offset: 0, text: String::new() }).await?;
-                    }
+                own = self.own.recv() => match own {
+                    Some(Own::More(request)) => if let Err(fatal) = self.bulk.more(request).await {
+                        return self.say(Own::Fatal(fatal)).await;
+                    },
+                    Some(Own::Fetch(request)) => if let Err(fatal) = self.bulk.fetch(request) {
+                        return self.say(Own::Fatal(fatal)).await;
+                    },
                     Some(last) => return self.say(last).await,
                     None => return Ok(()),
                 },
-                () = std::future::ready(()), if partial.is_some() => {
-                    if let Some(value) = partial.take() {
-                        partial = self.piece(value).await?;
+                page = self.bulk.next() => match page {
+                    Ok(page) => {
+                        if let Some(ended) = page.ended {
+                            self.bulk.tell_ended(ended).await;
+                        }
+                        for frame in &page.frames {
+                            self.text(frame).await?;
+                        }
                     }
-                }
+                    Err(fatal) => return self.say(Own::Goodbye(fatal)).await,
+                },
             }
         }
     }
 
-    async fn frames(&mut self, frames: Vec<FromServer>) -> Result<(), S::Error> {
-        let mut waiting = Some(frames);
-        while let Some(frames) = waiting {
+    async fn letters(&mut self, letters: Letters) -> Result<(), S::Error> {
+        let mut waiting = Some(letters);
+        while let Some(Letters { frames, orders }) = waiting {
+            for order in orders {
+                self.bulk.order(order);
+            }
             for frame in merge::recorded(frames) {
-                if matches!(frame, FromServer::Welcome(_)) {
-                    self.welcomed.store(true, Ordering::Release);
-                }
+                self.note(&frame);
                 self.sink.feed(Outgoing::Text(frame.to_text())).await?;
             }
-            waiting = self.frames.try_recv().ok();
+            waiting = self.frames.try_recv();
         }
         self.sink.flush().await
+    }
+
+    fn note(&mut self, frame: &FromServer) {
+        match frame {
+            FromServer::Welcome(_) => self.welcomed.store(true, Ordering::Release),
+            FromServer::Done(of) => self.bulk.forget(of.run, of.assignment),
+            FromServer::Revoked(of) => self.bulk.forget(of.run, of.assignment),
+            _ => {}
+        }
     }
 
     /// The driver has let go of the connection: what is left is to say why.
@@ -113,46 +121,11 @@ impl<S: Sink<Outgoing> + Unpin> Writer<S> {
             Own::Goodbye(fatal) if self.welcomed.load(Ordering::Acquire) => {
                 self.text(&FromServer::Error(fatal)).await
             }
-            Own::Goodbye(_) | Own::Value { .. } => Ok(()),
+            Own::Goodbye(_) | Own::More(_) | Own::Fetch(_) => Ok(()),
         }
-    }
-
-    async fn piece(&mut self, value: Partial) -> Result<Option<Partial>, S::Error> {
-        let end = piece_end(&value.text, value.offset);
-        let piece = Blob {
-            hash: Arc::clone(&value.hash),
-            size: value.text.len() as u64,
-            offset: value.offset as u64,
-            text: value.text[value.offset..end].to_owned(),
-        };
-        self.value(piece).await?;
-        Ok((end < value.text.len()).then_some(Partial { offset: end, ..value }))
-    }
-
-    async fn value(&mut self, blob: Blob) -> Result<(), S::Error> {
-        self.text(&FromServer::Blob(blob)).await
     }
 
     async fn text(&mut self, frame: &FromServer) -> Result<(), S::Error> {
         self.sink.send(Outgoing::Text(frame.to_text())).await
-    }
-}
-
-/// Where a piece that begins at `start` ends: at a character's border.
-fn piece_end(text: &str, start: usize) -> usize {
-    text.floor_char_boundary((start + PIECE_BYTES).min(text.len()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pieces_end_at_characters() {
-        let text = "é".repeat(PIECE_BYTES);
-        let shifted = format!("x{text}");
-        assert_eq!(piece_end(&text, 0), PIECE_BYTES);
-        assert_eq!(piece_end(&shifted, 0), PIECE_BYTES - 1);
-        assert_eq!(piece_end(&shifted, shifted.len() - 2), shifted.len());
     }
 }

@@ -213,5 +213,6 @@ pub(crate) fn hello(worker: WorkerId, connection: u64) -> Hello {
         slots: 10,
         placements: vec![],
         held: vec![],
+        pages: 2,
     }
 }

@@ -7,6 +7,7 @@ mod harness;
 mod hostile;
 mod openapi;
 mod outage;
+mod pages;
 mod runs;
 mod server;
 mod worker;

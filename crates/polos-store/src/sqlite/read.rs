@@ -3,19 +3,17 @@
 use super::Store;
 use super::column::int;
 use super::table::{
-    api_key, approval, audit, blob, build, event, queue, record, run, run_list, session, signal,
-    start_key, stream, timer, waiter,
+    api_key, approval, audit, blob, build, event, queue, record, replay, run, run_list, session,
+    signal, start_key, stream, timer, waiter,
 };
 use crate::error::ReadError;
-use crate::read::{
-    JournalHead, KeptSlot, PageOf, PageRequest, QueueCount, Read, ReadyRun, RecordMark,
-};
+use crate::read::{KeptSlot, PageOf, PageRequest, QueueCount, Read, ReadyRun, RecordMark, Stretch};
 use crate::row::{
     ApiKeyRow, ApprovalRow, AuditRow, EventRow, QueueRow, RecordRow, Run, SessionRow, SignalRow,
     StreamRow, TimerRow, WaiterRow,
 };
 use polos_protocol::rest::{ApprovalState, RunFilter};
-use polos_protocol::{ApprovalId, Millis, Namespace, RunId, SessionId, StepKey};
+use polos_protocol::{ApprovalId, Millis, Namespace, RunId, SessionId, StepKey, Value};
 use std::sync::Arc;
 
 impl Read for Store {
@@ -76,13 +74,30 @@ impl Read for Store {
             .with(|connection| record::page(connection, namespace, run, int(after), bytes_max))
     }
 
-    fn journal_head(
+    fn replay_page(
         &self,
         namespace: &Namespace,
         run: RunId,
-        assignment: u64,
-    ) -> Result<JournalHead, ReadError> {
-        self.reads.with(|connection| record::head(connection, namespace, run, int(assignment)))
+        stretch: Stretch,
+    ) -> Result<Vec<RecordRow>, ReadError> {
+        self.reads.with(|connection| replay::page(connection, namespace, run, stretch))
+    }
+
+    fn journal_value(
+        &self,
+        namespace: &Namespace,
+        run: RunId,
+        seq: u64,
+    ) -> Result<Option<Value>, ReadError> {
+        self.reads.with(|connection| record::value(connection, namespace, run, int(seq)))
+    }
+
+    fn journal_end(&self, namespace: &Namespace, run: RunId) -> Result<u64, ReadError> {
+        self.reads.with(|connection| record::end(connection, namespace, run))
+    }
+
+    fn journal_bytes(&self, namespace: &Namespace, run: RunId) -> Result<u64, ReadError> {
+        self.reads.with(|connection| record::bytes(connection, namespace, run))
     }
 
     fn journal_marks(

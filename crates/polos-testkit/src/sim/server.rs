@@ -7,13 +7,15 @@
 use super::random::Random;
 use crate::store::Memory;
 use polos_engine::{
-    Config, ConnectionId, Engine, Error, Input, Moment, Output, Request, RequestId, Response,
+    Config, ConnectionId, Engine, Error, Input, Moment, Output, Pager, Request, RequestId, Response,
 };
-use polos_protocol::frame::FromWorker;
+use polos_protocol::frame::{FromServer, FromWorker};
 use polos_protocol::{Millis, Namespace, WorkerId};
-use polos_store::{Batch, Outcome, Store};
-use std::collections::VecDeque;
+use polos_store::{Batch, Outcome, Read as _, Store};
+use std::collections::{BTreeMap, VecDeque};
 
+/// A page of a journal: so small that most journals have several.
+const PAGE_BYTES: usize = 400;
 /// The most inputs that one batch takes in.
 const INPUTS_PER_BATCH: usize = 16;
 
@@ -24,6 +26,8 @@ pub(super) struct Server {
     incarnation: u64,
     mutation: Option<&'static str>,
     inbox: VecDeque<Input>,
+    /// The journals that each link is being sent.
+    pagers: BTreeMap<u64, Pager>,
 }
 
 /// What a turn came to.
@@ -51,7 +55,8 @@ impl Server {
     /// A server that starts on what the store holds.
     pub(super) fn new(store: &Memory, now: Millis, mutation: Option<&'static str>) -> Self {
         let incarnation = store.reopen();
-        let mut server = Self { engine: None, incarnation, mutation, inbox: VecDeque::new() };
+        let (inbox, pagers) = (VecDeque::new(), BTreeMap::new());
+        let mut server = Self { engine: None, incarnation, mutation, inbox, pagers };
         server.load(store, now);
         server
     }
@@ -71,6 +76,7 @@ impl Server {
     pub(super) fn down(&mut self) {
         self.engine = None;
         self.inbox.clear();
+        self.pagers.clear();
     }
 
     /// When a tick is due.
@@ -87,11 +93,20 @@ impl Server {
     pub(super) fn hear(&mut self, link: u64, text: &str) -> Result<(), String> {
         let connection = ConnectionId(link);
         let input = match FromWorker::from_text(text).map_err(|error| error.to_string())? {
-            FromWorker::Hello(hello) => Input::Connect {
-                connection,
-                namespace: Namespace::default(),
-                hello: Box::new(hello),
-            },
+            FromWorker::Hello(hello) => {
+                let pager = Pager::new(hello.pages).with_page_bytes(PAGE_BYTES);
+                self.pagers.insert(link, pager);
+                let hello = Box::new(hello);
+                Input::Connect { connection, namespace: Namespace::default(), hello }
+            }
+            FromWorker::More(more) => {
+                let pager = self.pagers.get_mut(&link);
+                let taken = pager.map_or(Ok(false), |pager| pager.more(&more));
+                if taken.map_err(|error| error.to_string())? {
+                    return Ok(());
+                }
+                Input::Frame { connection, frame: FromWorker::More(more) }
+            }
             frame => Input::Frame { connection, frame },
         };
         self.inbox.push_back(input);
@@ -120,6 +135,7 @@ impl Server {
 
     /// A link is gone.
     pub(super) fn unlinked(&mut self, link: u64) {
+        self.pagers.remove(&link);
         self.inbox.push_back(Input::Disconnect { connection: ConnectionId(link) });
     }
 
@@ -163,6 +179,7 @@ impl Server {
             if failed && self.mutation != Some("acknowledge_before_commit") {
                 turned.reset = true;
                 self.inbox.clear();
+                self.pagers.clear();
                 self.load(store, now);
                 return turned;
             }
@@ -174,15 +191,49 @@ impl Server {
         let Some(engine) = self.engine.as_mut() else { return turned };
         for output in engine.committed(now, store).unwrap_or_default() {
             match output {
-                Output::Send(ConnectionId(link), frame) => {
-                    turned.sent.push((link, frame.to_text()));
+                Output::Send(ConnectionId(link), frame) => self.send(link, &frame, &mut turned),
+                Output::Page(ConnectionId(link), order) => {
+                    if let Some(pager) = self.pagers.get_mut(&link) {
+                        pager.begin(*order);
+                    }
                 }
                 Output::Close(ConnectionId(link)) => turned.closed.push(link),
                 Output::Reply(RequestId(id), reply) => turned.replies.push((id, reply)),
                 Output::Changed(..) => {}
             }
         }
+        self.send_pages(store, random, &mut turned);
         turned
+    }
+
+    fn send(&mut self, link: u64, frame: &FromServer, turned: &mut Turned) {
+        let gone = match frame {
+            FromServer::Done(of) => Some((of.run, of.assignment)),
+            FromServer::Revoked(of) => Some((of.run, of.assignment)),
+            _ => None,
+        };
+        if let (Some((run, assignment)), Some(pager)) = (gone, self.pagers.get_mut(&link)) {
+            pager.forget(run, assignment);
+        }
+        turned.sent.push((link, frame.to_text()));
+    }
+
+    /// Sends pages of journals; some are left for a later turn.
+    fn send_pages(&mut self, store: &Memory, random: &mut Random, turned: &mut Turned) {
+        for (link, pager) in &mut self.pagers {
+            while let Some(read) = pager.next_read() {
+                let records = store.replay_page(&read.namespace, read.run, read.stretch);
+                let page = pager.page(&read, records.unwrap_or_default());
+                let sent = page.frames.iter().map(|frame| (*link, frame.to_text()));
+                turned.sent.extend(sent);
+                let connection = ConnectionId(*link);
+                self.inbox.extend(page.ended.map(|ended| Input::Paged { connection, ended }));
+                turned.more = true;
+                if random.chance(300) {
+                    break;
+                }
+            }
+        }
     }
 
     /// Commits; true if it failed, or if nobody knows.

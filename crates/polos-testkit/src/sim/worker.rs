@@ -113,6 +113,7 @@ impl Process {
             slots: 4,
             placements: vec![],
             held,
+            pages: 2,
         })
         .to_text()
     }

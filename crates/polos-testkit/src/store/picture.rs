@@ -4,7 +4,7 @@
 use polos_protocol::rest::{ApprovalState, RunFilter};
 use polos_protocol::{ApprovalId, Namespace, RunId, SessionId, State, StepKey};
 use polos_store::ReadError;
-use polos_store::read::{PageOf, PageRequest, Read};
+use polos_store::read::{PageOf, PageRequest, Read, Stretch};
 use std::fmt::{Debug, Write as _};
 
 /// What a picture asks for by name.
@@ -172,14 +172,19 @@ impl Picture {
         self.line("stream", store.stream(namespace, run, 1, 2)?);
         self.line("stream head", store.stream_head(namespace, run)?);
         self.paged("asks", |page| store.approvals(namespace, None, Some(run), page))?;
-        for assignment in 0..3 {
-            self.line("head", store.journal_head(namespace, run, assignment)?);
-        }
+        self.line("end", store.journal_end(namespace, run)?);
+        self.line("bytes", store.journal_bytes(namespace, run)?);
         self.line("marks", store.journal_marks(namespace, run)?);
         for (after, bytes_max) in [(0, usize::MAX), (0, 0), (1, 200)] {
             let records = store.journal(namespace, run, after, bytes_max)?;
             self.line(("journal", after, bytes_max), records);
+            for (upto, value_bytes_max) in [(u64::MAX, usize::MAX), (2, 3)] {
+                let stretch = Stretch { after, upto, bytes_max, value_bytes_max };
+                let records = store.replay_page(namespace, run, stretch)?;
+                self.line(("replay", after, bytes_max, upto), records);
+            }
         }
+        self.line("value", store.journal_value(namespace, run, 1)?);
         for key in &universe.keys {
             self.line(("key", key), store.journal_key(namespace, run, key)?);
         }

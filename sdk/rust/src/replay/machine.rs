@@ -118,9 +118,10 @@ impl Machine {
             settings,
         };
         machine.frame(FromWorker::Accept(machine.run_ref()));
-        let last = first_page.last().map_or(0, |record| record.seq);
-        machine.take_page(first_page, last);
-        machine.load_further();
+        if !first_page.is_empty() {
+            machine.take_page(first_page, machine.frontier);
+        }
+        machine.begin_if_loaded();
         machine
     }
 
@@ -193,10 +194,8 @@ impl Machine {
         if self.is_loaded() {
             self.append_live(append, now);
         } else {
-            let upto = append.seq;
-            self.take_page(append.records, upto);
-            self.load_further();
-            return;
+            self.take_page(append.records, append.seq);
+            self.begin_if_loaded();
         }
         if more {
             self.ask_more();
@@ -206,7 +205,10 @@ impl Machine {
 
     fn take_page(&mut self, records: Vec<polos_protocol::Record>, upto: u64) {
         for record in records {
-            self.have = self.have.max(record.seq);
+            if record.seq <= self.have {
+                continue;
+            }
+            self.have = record.seq;
             if let Err(cause) = self.journal.index(record) {
                 self.block_unreadable(&cause);
                 return;
@@ -215,18 +217,14 @@ impl Machine {
         self.have = self.have.max(upto);
     }
 
-    /// Asks for the next page, or lets the code begin.
-    fn load_further(&mut self) {
-        if !matches!(self.phase, Phase::Loading) {
-            return;
-        }
-        if self.have < self.frontier {
-            self.ask_more();
-        } else {
+    /// Lets the code begin once the whole journal is here.
+    fn begin_if_loaded(&mut self) {
+        if matches!(self.phase, Phase::Loading) && self.have >= self.frontier {
             self.phase = Phase::Running;
         }
     }
 
+    /// Says up to where the journal is here: the answer to a page, or to a gap.
     pub(crate) fn ask_more(&mut self) {
         let RunRef { run, assignment } = self.run_ref();
         self.frame(FromWorker::More(MoreRequest { run, assignment, seq: self.have }));
@@ -258,9 +256,6 @@ impl Machine {
         self.wire.attach(kept);
         self.say_wait_again();
         self.refetch();
-        if !self.is_loaded() {
-            self.ask_more();
-        }
         self.resend_if_caught_up();
         self.tick(now);
     }

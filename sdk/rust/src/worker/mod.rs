@@ -38,6 +38,8 @@ use tokio::sync::{mpsc, watch};
 
 /// How many runs a worker takes at once unless it says otherwise.
 pub const SLOTS: u32 = 100;
+/// How many pages of journals may be under way to it.
+const PAGES: u32 = 4;
 /// How long a draining worker waits for its effects.
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -421,6 +423,7 @@ fn hello(
         slots,
         placements: Vec::new(),
         held: Vec::new(),
+        pages: PAGES,
     })
 }
 

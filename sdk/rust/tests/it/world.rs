@@ -148,7 +148,7 @@ impl World {
             key_generation: 0,
             settled: self.settled.clone(),
             accepted: self.accepted.clone(),
-            journal: self.journal.iter().take(self.page).cloned().collect(),
+            journal: if self.journal.len() > self.page { Vec::new() } else { self.journal.clone() },
             seq: self.journal.last().map_or(0, |record| record.seq),
         }
     }
@@ -278,8 +278,8 @@ impl World {
 
     pub(crate) fn append(&self, records: Vec<Record>, seq: u64) -> Append {
         // As text and back, as on the wire.
-        let append =
-            Append { run: self.run, assignment: self.assignment, records, seq, more: false };
+        let more = seq < self.journal.last().map_or(0, |record| record.seq);
+        let append = Append { run: self.run, assignment: self.assignment, records, seq, more };
         serde_json::from_str(&serde_json::to_string(&append).unwrap()).unwrap()
     }
 
@@ -338,22 +338,25 @@ impl World {
         None
     }
 
+    fn next_page(&self, after: u64, run: &mut Run) {
+        let rest = self.journal.iter().filter(|record| record.seq > after);
+        let page: Vec<Record> = rest.take(self.page).cloned().collect();
+        let seq = page.last().map_or(after, |record| record.seq);
+        run.handle(Input::Append(self.append(page, seq)), self.now);
+    }
+
     fn ended(&mut self, frame: FromWorker, run: &mut Run) -> Option<End> {
         match frame {
             FromWorker::Complete(complete) => Some(End::Completed(complete.value)),
             FromWorker::Fail(fail) => Some(End::Failed(fail.error, fail.step)),
             FromWorker::Block(block) => Some(End::Blocked(Box::new(block.blocked))),
             FromWorker::Release(_) => Some(End::Released),
+            FromWorker::Accept(_) if self.journal.len() > self.page => {
+                self.next_page(0, run);
+                None
+            }
             FromWorker::More(more) => {
-                let page: Vec<Record> = self
-                    .journal
-                    .iter()
-                    .filter(|record| record.seq > more.seq)
-                    .take(self.page)
-                    .cloned()
-                    .collect();
-                let seq = page.last().map_or(more.seq, |record| record.seq);
-                run.handle(Input::Append(self.append(page, seq)), self.now);
+                self.next_page(more.seq, run);
                 None
             }
             _ => None,

@@ -8,6 +8,7 @@ pub(in crate::sqlite) mod build;
 pub(in crate::sqlite) mod event;
 pub(in crate::sqlite) mod queue;
 pub(in crate::sqlite) mod record;
+pub(in crate::sqlite) mod replay;
 pub(in crate::sqlite) mod run;
 pub(in crate::sqlite) mod run_list;
 pub(in crate::sqlite) mod session;

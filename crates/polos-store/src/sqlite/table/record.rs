@@ -4,7 +4,7 @@ use super::super::column::{Columns, Misfit, Query, envelope, int, json_opt, only
 use super::super::failure::Fault;
 use super::super::tx::Tx;
 use crate::error::ReadError;
-use crate::read::{JournalHead, RecordMark};
+use crate::read::RecordMark;
 use crate::row::RecordRow;
 use polos_protocol::{Kind, Namespace, NewRecord, RunId, StepKey, Value, WorkerId};
 use rusqlite::{Connection, params};
@@ -135,33 +135,35 @@ pub(in crate::sqlite) fn page(
     Ok(records)
 }
 
-/// Where a journal stands.
-pub(in crate::sqlite) fn head(
+/// The highest place of a journal.
+pub(in crate::sqlite) fn end(
     connection: &Connection,
     namespace: &Namespace,
     run: RunId,
-    assignment: i64,
-) -> Result<JournalHead, ReadError> {
-    let sql = format!(
-        "SELECT max(seq), sum{SIZE}, max(n) FILTER (WHERE assignment = ?3) FROM journal \
-         WHERE namespace = ?1 AND run = ?2"
-    );
-    let run = run.to_string();
-    let head = Query { connection, table: "journal", key_len: 0, sql: &sql }.first(
-        params![namespace.as_str(), run, assignment],
-        |columns| {
-            Ok(JournalHead {
-                seq: columns.number_opt()?.unwrap_or(0),
-                bytes: columns.number_opt()?.unwrap_or(0),
-                n: columns.number_opt()?.unwrap_or(0),
-                at: 0,
-            })
-        },
-    )?;
-    let sql = "SELECT at FROM journal WHERE namespace = ?1 AND run = ?2 ORDER BY seq DESC LIMIT 1";
-    let at = Query { connection, table: "journal", key_len: 0, sql }
-        .first(params![namespace.as_str(), run], only_number)?;
-    Ok(JournalHead { at: at.unwrap_or(0), ..head.unwrap_or_default() })
+) -> Result<u64, ReadError> {
+    let sql = "SELECT ifnull(max(seq), 0) FROM journal WHERE namespace = ?1 AND run = ?2";
+    number(connection, sql, namespace, run)
+}
+
+/// The bytes of a journal.
+pub(in crate::sqlite) fn bytes(
+    connection: &Connection,
+    namespace: &Namespace,
+    run: RunId,
+) -> Result<u64, ReadError> {
+    let sql = format!("SELECT ifnull(sum{SIZE}, 0) FROM journal WHERE namespace = ?1 AND run = ?2");
+    number(connection, &sql, namespace, run)
+}
+
+fn number(
+    connection: &Connection,
+    sql: &str,
+    namespace: &Namespace,
+    run: RunId,
+) -> Result<u64, ReadError> {
+    let number = Query { connection, table: "journal", key_len: 0, sql }
+        .first(params![namespace.as_str(), run.to_string()], only_number)?;
+    Ok(number.unwrap_or(0))
 }
 
 /// All records without their payloads.
@@ -170,21 +172,43 @@ pub(in crate::sqlite) fn marks(
     namespace: &Namespace,
     run: RunId,
 ) -> Result<Vec<RecordMark>, ReadError> {
-    let sql = "SELECT namespace, run, seq, kind, key, error IS NULL, \
-               iif(kind IN ('open', 'reset', 'resolved', 'intent'), detail, NULL) \
-               FROM journal WHERE namespace = ?1 AND run = ?2 ORDER BY seq";
-    Query { connection, table: "journal", key_len: 3, sql }.all(
+    let sql = format!(
+        "SELECT namespace, run, seq, at, kind, key, assignment, n, error IS NULL, {SIZE}, \
+         iif(kind IN ('open', 'reset', 'resolved', 'intent'), detail, NULL) \
+         FROM journal WHERE namespace = ?1 AND run = ?2 ORDER BY seq"
+    );
+    Query { connection, table: "journal", key_len: 3, sql: &sql }.all(
         params![namespace.as_str(), run.to_string()],
         |columns| {
             Ok(RecordMark {
                 seq: columns.skip(2).number()?,
+                at: columns.number()?,
                 kind: columns.named(Kind::from_name)?,
                 key: columns.wrapped(StepKey::from_recorded)?,
+                assignment: columns.number()?,
+                n: columns.number()?,
                 ok: columns.get()?,
+                size: columns.number()?,
                 detail: columns.raw()?,
             })
         },
     )
+}
+
+/// The value of one record.
+pub(in crate::sqlite) fn value(
+    connection: &Connection,
+    namespace: &Namespace,
+    run: RunId,
+    seq: i64,
+) -> Result<Option<Value>, ReadError> {
+    let sql = "SELECT namespace, run, seq, envelope, value FROM journal \
+               WHERE namespace = ?1 AND run = ?2 AND seq = ?3";
+    let found = Query { connection, table: "journal", key_len: 3, sql }
+        .first(params![namespace.as_str(), run.to_string(), seq], |columns| {
+            columns.skip(3).value_opt()
+        })?;
+    Ok(found.flatten())
 }
 
 /// The records with a key.

@@ -1,8 +1,9 @@
 //! Journals in the model.
 
 use super::tables::Tables;
+use polos_protocol::value::Place;
 use polos_protocol::{Kind, Namespace, RunId};
-use polos_store::read::{JournalHead, RecordMark};
+use polos_store::read::{RecordMark, Stretch};
 use polos_store::row::RecordRow;
 use std::sync::Arc;
 
@@ -47,15 +48,34 @@ pub(super) fn page(journal: &[Arc<RecordRow>], after: u64, bytes_max: usize) -> 
     records
 }
 
-/// Where a journal stands.
-pub(super) fn head(journal: &[Arc<RecordRow>], assignment: u64) -> JournalHead {
-    let own = journal.iter().filter(|row| row.assignment == assignment);
-    JournalHead {
-        seq: journal.last().map_or(0, |row| row.seq),
-        bytes: journal.iter().map(|row| row.record.size() as u64).sum(),
-        n: own.map(|row| row.record.n).max().unwrap_or(0),
-        at: journal.last().map_or(0, |row| row.at),
+/// A stretch as a worker replays it.
+pub(super) fn replay(journal: &[Arc<RecordRow>], run: RunId, stretch: Stretch) -> Vec<RecordRow> {
+    let mut bytes = 0;
+    let mut records = Vec::new();
+    let within = |row: &&Arc<RecordRow>| row.seq > stretch.after && row.seq <= stretch.upto;
+    for row in journal.iter().filter(within) {
+        let row = bare(row, run, stretch.value_bytes_max);
+        bytes += row.record.size();
+        records.push(row);
+        if bytes >= stretch.bytes_max {
+            break;
+        }
     }
+    records
+}
+
+/// A record without what only people want, and without a large value.
+fn bare(row: &RecordRow, run: RunId, value_bytes_max: usize) -> RecordRow {
+    let mut row = RecordRow { worker: None, ..row.clone() };
+    let record = &mut row.record;
+    (record.requested_ms, record.started_ms, record.ended_ms) = (None, None, None);
+    record.traceparent = None;
+    if let Some(value) = &mut record.value
+        && let Some(size) = value.text().map(str::len).filter(|size| *size > value_bytes_max)
+    {
+        *value = value.left_out(Place::Record(run, row.seq), size as u64);
+    }
+    row
 }
 
 /// A record without its payload.
@@ -64,6 +84,10 @@ pub(super) fn mark(row: &Arc<RecordRow>) -> RecordMark {
     let kept = matches!(record.kind, Kind::Open | Kind::Reset | Kind::Resolved | Kind::Intent);
     RecordMark {
         seq: row.seq,
+        at: row.at,
+        assignment: row.assignment,
+        n: record.n,
+        size: record.size() as u64,
         kind: record.kind,
         key: record.key.clone(),
         ok: record.error.is_none(),

@@ -3,10 +3,10 @@
 use super::tables::Tables;
 use super::{Memory, journal, list};
 use polos_protocol::rest::{ApprovalState, RunFilter};
-use polos_protocol::{ApprovalId, Millis, Namespace, RunId, SessionId, State, StepKey};
+use polos_protocol::{ApprovalId, Millis, Namespace, RunId, SessionId, State, StepKey, Value};
 use polos_store::ReadError;
 use polos_store::read::{
-    JournalHead, KeptSlot, PageOf, PageRequest, QueueCount, Read, ReadyRun, RecordMark,
+    KeptSlot, PageOf, PageRequest, QueueCount, Read, ReadyRun, RecordMark, Stretch,
 };
 use polos_store::row::{
     ApiKeyRow, ApprovalRow, AuditRow, EventRow, QueueRow, RecordRow, Run, SessionRow, SignalRow,
@@ -104,13 +104,35 @@ impl Read for Memory {
         Ok(journal::page(journal::of(&self.tables(), namespace, run), after, bytes_max))
     }
 
-    fn journal_head(
+    fn replay_page(
         &self,
         namespace: &Namespace,
         run: RunId,
-        assignment: u64,
-    ) -> Result<JournalHead, ReadError> {
-        Ok(journal::head(journal::of(&self.tables(), namespace, run), assignment))
+        stretch: Stretch,
+    ) -> Result<Vec<RecordRow>, ReadError> {
+        Ok(journal::replay(journal::of(&self.tables(), namespace, run), run, stretch))
+    }
+
+    fn journal_value(
+        &self,
+        namespace: &Namespace,
+        run: RunId,
+        seq: u64,
+    ) -> Result<Option<Value>, ReadError> {
+        let tables = self.tables();
+        let row = journal::of(&tables, namespace, run).iter().find(|row| row.seq == seq);
+        Ok(row.and_then(|row| row.record.value.clone()))
+    }
+
+    fn journal_end(&self, namespace: &Namespace, run: RunId) -> Result<u64, ReadError> {
+        let tables = self.tables();
+        Ok(journal::of(&tables, namespace, run).last().map_or(0, |row| row.seq))
+    }
+
+    fn journal_bytes(&self, namespace: &Namespace, run: RunId) -> Result<u64, ReadError> {
+        let tables = self.tables();
+        let sizes = journal::of(&tables, namespace, run).iter().map(|row| row.record.size() as u64);
+        Ok(sizes.sum())
     }
 
     fn journal_marks(

@@ -2,9 +2,9 @@
 
 use crate::store::sample::{NOW, apply, command, commit, key, record, run, value};
 use polos_protocol::record::{Open, ResolvedDetail};
-use polos_protocol::value::BlobRef;
+use polos_protocol::value::{BlobRef, Place};
 use polos_protocol::{Failure, Kind, Namespace, NewRecord, StepKey, Value};
-use polos_store::read::JournalHead;
+use polos_store::read::Stretch;
 use polos_store::row::RecordRow;
 use polos_store::{Change, CommitError, Store};
 
@@ -79,18 +79,44 @@ pub fn a_page_ends_when_its_bytes_are_passed(store: &dyn Store) {
     assert_eq!(seqs(9, usize::MAX), [0; 0]);
 }
 
-/// The head's bytes are the sum of what the records count.
-pub fn the_head_counts_what_records_count(store: &dyn Store) {
+/// The end is the last record's place, and the bytes are the sum of what the records count.
+pub fn a_journal_ends_with_its_last_record(store: &dyn Store) {
     let ns = Namespace::default();
-    assert_eq!(store.journal_head(&ns, run(1), 1).unwrap(), JournalHead::default());
-    let mut rows = one_of_each();
-    rows.last_mut().unwrap().assignment = 2;
+    let end =
+        || (store.journal_end(&ns, run(1)).unwrap(), store.journal_bytes(&ns, run(1)).unwrap());
+    assert_eq!(end(), (0, 0));
+    let rows = one_of_each();
     append(store, &rows);
-    let head = store.journal_head(&ns, run(1), 1).unwrap();
     let bytes: usize = rows.iter().map(|row| row.record.size()).sum();
-    assert_eq!((head.seq, head.bytes, head.n, head.at), (25, bytes as u64, 24, NOW + 25));
-    assert_eq!(store.journal_head(&ns, run(1), 2).unwrap().n, 25);
-    assert_eq!(store.journal_head(&ns, run(1), 3).unwrap().n, 0);
+    assert_eq!(end(), (25, bytes as u64));
+}
+
+/// A worker is sent neither what only people want, nor large values.
+pub fn a_replay_leaves_out_what_only_people_want(store: &dyn Store) {
+    let ns = Namespace::default();
+    let mut rows = one_of_each();
+    rows[0].record.traceparent = Some("00-1-2-03".into());
+    append(store, &rows);
+    let page = |after, upto, value_bytes_max| {
+        let stretch = Stretch { after, upto, bytes_max: usize::MAX, value_bytes_max };
+        store.replay_page(&ns, run(1), stretch).unwrap()
+    };
+    let whole = page(0, u64::MAX, usize::MAX);
+    assert_eq!(whole.len(), rows.len());
+    for (mut row, bare) in rows.iter().cloned().zip(whole) {
+        let record = &mut row.record;
+        (record.requested_ms, record.started_ms, record.ended_ms) = (None, None, None);
+        (row.worker, record.traceparent) = (None, None);
+        assert_eq!(text(&[bare]), text(&[row]));
+    }
+    let seqs: Vec<u64> = page(3, 6, usize::MAX).iter().map(|row| row.seq).collect();
+    assert_eq!(seqs, [4, 5, 6]);
+    let sealed = &page(24, 25, 2)[0].record.value;
+    let (place, value) = (Place::Record(run(1), 25), rows.pop().unwrap().record.value);
+    assert_eq!(*sealed, value.as_ref().map(|value| value.left_out(place, 3)));
+    assert_eq!(store.journal_value(&ns, run(1), 25).unwrap(), value);
+    assert_eq!(store.journal_value(&ns, run(1), 26).unwrap(), None);
+    assert_eq!(store.journal_value(&ns, run(2), 25).unwrap(), None);
 }
 
 /// Details stay for the kinds that the engine must understand.
@@ -110,6 +136,8 @@ pub fn marks_leave_payloads_out(store: &dyn Store) {
         let record = &row.record;
         assert_eq!((mark.seq, mark.kind, &mark.key), (row.seq, record.kind, &record.key));
         assert_eq!(mark.ok, record.error.is_none());
+        assert_eq!((mark.at, mark.assignment, mark.n), (row.at, row.assignment, record.n));
+        assert_eq!(mark.size, record.size() as u64);
         let kept = matches!(mark.kind, Kind::Open | Kind::Reset | Kind::Resolved | Kind::Intent);
         assert_eq!(mark.detail.is_some(), kept, "{:?}", mark.kind);
     }

@@ -41,7 +41,8 @@ macro_rules! store_suite {
             run::namespaces_are_apart
             journal::records_read_back_as_they_were_written
             journal::a_page_ends_when_its_bytes_are_passed
-            journal::the_head_counts_what_records_count
+            journal::a_journal_ends_with_its_last_record
+            journal::a_replay_leaves_out_what_only_people_want
             journal::marks_leave_payloads_out
             journal::a_key_finds_all_its_records
             journal::a_place_is_taken_once

@@ -10,6 +10,9 @@ use polos_protocol::rest::JournalEntry;
 use polos_protocol::{Kind, Millis, NewRecord, Record, RunId};
 use std::collections::HashMap;
 
+/// The label of a step that has none of its own.
+const UNLABELLED: &str = "step";
+
 /// How an entry stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stand {
@@ -196,6 +199,10 @@ impl Fold {
         let entry = self.at(journal, at);
         entry.stand = stand_of(record);
         entry.took_ms = Some(at.saturating_sub(entry.began));
+        if entry.label == UNLABELLED {
+            // Its opening stands in an earlier part.
+            waited_for(&detail.by).clone_into(&mut entry.label);
+        }
         let told = outcome::of_wait(&detail.by, record);
         let asked = std::mem::take(&mut entry.note);
         entry.note = match (detail.by.as_str(), asked.is_empty() || told.is_empty()) {
@@ -210,7 +217,7 @@ impl Fold {
     fn at(&mut self, journal: &JournalEntry, at: Millis) -> &mut Entry {
         let place = (journal.record.key().as_str().to_owned(), journal.superseded);
         let index = *self.places.entry(place).or_insert_with(|| {
-            self.entries.push(blank(journal, at, "step", String::new()));
+            self.entries.push(blank(journal, at, UNLABELLED, String::new()));
             self.entries.len() - 1
         });
         &mut self.entries[index]
@@ -232,6 +239,15 @@ fn blank(journal: &JournalEntry, at: Millis, label: &str, note: String) -> Entry
         child: None,
         superseded: journal.superseded,
         once: false,
+    }
+}
+
+/// The label of what a wait waited for, by what ended it.
+fn waited_for(by: &str) -> &str {
+    match by {
+        "approval" => "person",
+        "" => UNLABELLED,
+        other => other,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::talk;
 use anyhow::Result;
 use polos_protocol::frame::StreamItem;
 use polos_protocol::rest::{RunEvent, StateEvent};
-use polos_protocol::{Record, RunId};
+use polos_protocol::{Record, RunId, State};
 use serde::Serialize;
 use std::io::IsTerminal;
 
@@ -118,6 +118,10 @@ impl Voice {
     }
 
     fn stream(&mut self, run: RunId, item: &StreamItem) -> Result<()> {
+        // A call of a tool comes in fragments of JSON; the record tells it whole.
+        if &*item.kind == "tool_call" {
+            return Ok(());
+        }
         let speaker = Speaker {
             run,
             key: item.key.as_str().to_owned(),
@@ -151,10 +155,15 @@ impl Voice {
         }
         self.end()?;
         state.why.clone_into(&mut self.last_state);
-        let name = self.paint.tone(story::tone_of(state.state), state.state.name());
-        let says_more = state.why != state.state.name();
-        let why = if says_more { format!(": {}", text::plain(&state.why)) } else { String::new() };
-        talk::say(&format!("{name}{why}"));
+        let why = text::plain(&state.why);
+        let tone = story::tone_of(state.state);
+        // `waiting: waits for …` says one thing twice.
+        let line = match state.state {
+            State::Waiting => self.paint.tone(tone, &why),
+            state if why == state.name() => self.paint.tone(tone, &why),
+            state => format!("{}: {why}", self.paint.tone(tone, state.name())),
+        };
+        talk::say(&line);
         Ok(())
     }
 }

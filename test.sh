@@ -61,3 +61,11 @@ cargo xtask test "${tier[@]}"
 
 say "model providers"
 tests/providers/test.sh
+
+if command -v node >/dev/null 2>&1; then
+  say "the TypeScript SDK"
+  cargo build --quiet -p polos
+  sdk/typescript/test.sh
+else
+  say "no Node: the TypeScript SDK is not tested"
+fi

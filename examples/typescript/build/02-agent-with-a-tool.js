@@ -1,8 +1,8 @@
 // An agent calls a function of yours. Each call of the model and of the tool is recorded: a crash
 // repeats none of them. The model here answers from a script; leave `provider` and `script` out to
 // use the one that ANTHROPIC_API_KEY or OPENAI_API_KEY names.
-import { defineAgent, defineTool } from "@polos/sdk";
 import { fileURLToPath } from "node:url";
+import { defineAgent, defineTool } from "@polos/sdk";
 import { z } from "zod";
 const weather = defineTool({
     id: "weather",

@@ -11,7 +11,7 @@ const fetchRate = defineWorkflow({ id: "fetch-rate" }, async (ctx) => {
         .step("down", () => {
         throw new Error("nobody answers");
     }, { retry: false })
-        .catch((error) => (error instanceof StepFailed ? `used a default: ${error.message}` : ""));
+        .catch((error) => error instanceof StepFailed ? `used a default: ${error.message}` : "");
     const mail = await ctx.step("mail", (step) => {
         // Surely nothing was sent yet, so that trying again is safe.
         if (step.attempt === 1)

@@ -1,6 +1,7 @@
 // The answer follows a schema: it is checked, and sent back to the model if it does not fit.
-import { defineAgent } from "@polos/sdk";
+
 import { fileURLToPath } from "node:url";
+import { defineAgent } from "@polos/sdk";
 import { z } from "zod";
 
 const Ticket = z.object({

@@ -1,6 +1,7 @@
 // What the model says comes as it comes; the answer comes last.
-import { defineAgent } from "@polos/sdk";
+
 import { fileURLToPath } from "node:url";
+import { defineAgent } from "@polos/sdk";
 
 const teller = defineAgent({
   id: "teller",

@@ -1,6 +1,7 @@
 // A session is a conversation over many runs: each run reads what was said before.
-import { Client, defineAgent } from "@polos/sdk";
+
 import { fileURLToPath } from "node:url";
+import { Client, defineAgent } from "@polos/sdk";
 
 const friend = defineAgent({
   id: "friend",

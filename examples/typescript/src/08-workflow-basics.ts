@@ -17,4 +17,3 @@ const first = await quote.start([{ name: "tea", price: 5 }], { key: "quote-1" })
 const again = await quote.start([{ name: "tea", price: 5 }], { key: "quote-1" });
 console.log(await first.output(), first.id === again.id);
 await quote.run([{ name: "tea", price: -1 }]).catch((error: Error) => console.log(error.message));
-

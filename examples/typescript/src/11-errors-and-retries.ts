@@ -19,7 +19,9 @@ const fetchRate = defineWorkflow({ id: "fetch-rate" }, async (ctx) => {
       },
       { retry: false },
     )
-    .catch((error: unknown) => (error instanceof StepFailed ? `used a default: ${error.message}` : ""));
+    .catch((error: unknown) =>
+      error instanceof StepFailed ? `used a default: ${error.message}` : "",
+    );
   const mail = await ctx.step(
     "mail",
     (step) => {

@@ -1,6 +1,7 @@
 // An agent works in a box that the kernel isolates (Linux): it sees its workspace and nothing else.
-import { defineAgent, sandboxTools } from "@polos/sdk";
+
 import { fileURLToPath } from "node:url";
+import { defineAgent, sandboxTools } from "@polos/sdk";
 
 const sandbox = sandboxTools({
   env: "local",

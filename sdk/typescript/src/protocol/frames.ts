@@ -19,7 +19,8 @@ export type FromWorker =
   | { type: "fetch"; body: FetchRequest }
   | { type: "store"; body: StoreRequest }
   | { type: "drain"; body: Empty }
-  | { type: "pong"; body: Empty };
+  | { type: "pong"; body: Empty }
+  | { type: "replayed"; body: Replayed };
 
 export type FromServer =
   | { type: "welcome"; body: Welcome }
@@ -206,6 +207,27 @@ export interface FetchRequest {
   /** The run in whose journal the reference stands. */
   run: RunId;
 }
+
+/** What a dry replay has found. */
+export type Finding = {
+  /** What the code would do next, in words. */
+  next: string;
+  result: "agrees";
+} | {
+  result: "inserts";
+  /** The new steps. */
+  steps: StepKey[];
+  /** Recorded steps that were not reached. */
+  unchecked: StepKey[];
+} | {
+  /** The reason, with both sides. */
+  blocked: Blocked;
+  result: "differs";
+} | {
+  /** Why not. */
+  message: string;
+  result: "unchecked";
+};
 
 /** A run that a worker still has in memory. */
 export interface Held {
@@ -423,6 +445,18 @@ export interface Recorded {
    * and the ones before it that were not yet acknowledged stand right before it.
    */
   runs: [RunId, number, number, number][];
+}
+
+/** How a dry replay of a run ended. */
+export interface Replayed {
+  /** The build that replayed it. */
+  build: string;
+  /** What was found. */
+  finding: Finding;
+  /** What is worth a word and stops nothing, one sentence each. */
+  notes?: string[];
+  /** The run. */
+  run: RunId;
 }
 
 /** A run that is the worker's no more. */

@@ -314,6 +314,14 @@ export interface KeyResponse {
  */
 export type Kind = "step" | "intent" | "attempt" | "open" | "resolved" | "emit" | "lost" | "marker" | "cancel" | "reset" | "verb";
 
+/** An assignment whose process is not known to be gone. */
+export interface Lost {
+  /** The assignment. */
+  assignment: number;
+  /** When its lease surely had ended, by the server's clock. */
+  lease_end_ms: number;
+}
+
 /** A namespace's name: 1 to 64 of `a-z`, `0-9`, `-` and `_`, beginning with a letter or digit. */
 export type Namespace = string;
 
@@ -361,6 +369,14 @@ export interface Placement {
   key: string;
   /** True if no other worker will do. */
   require?: boolean;
+}
+
+/** How the last assignment ended, with all before it that may still be acting. */
+export interface Previous {
+  /** True if nothing of them can act any more. */
+  dead: boolean;
+  /** When their leases surely had ended, by the server's clock. */
+  lease_end_ms: number;
 }
 
 /** `POST /v1/events` */
@@ -656,6 +672,67 @@ export interface SettleRequest {
   not_done?: boolean;
   /** The step in doubt, as a key. */
   step: StepKey;
+}
+
+/** A person's word on a step in doubt. */
+export interface Settled {
+  /** Who said so. */
+  by: string;
+  /** Its result, if it is done; absent if it was not done and is to run again. */
+  done?: Value;
+  /** The step. */
+  key: StepKey;
+}
+
+/** A run for a worker. */
+export interface Start {
+  /** Disagreements between code and journal that a person has accepted, as keys. */
+  accepted?: StepKey[];
+  /** True if the run is on trial: it goes alone, since it may have killed its workers. */
+  alone?: boolean;
+  /** The assignment under which it is given. */
+  assignment: number;
+  /** The build that last recorded in it. */
+  build?: string;
+  /** When the run was created: its first `now`. */
+  created_ms: number;
+  /** How deep it stands under its root. */
+  depth?: number;
+  /** Its input. */
+  input: Value;
+  /** The journal's first page. Superseded records are left out. */
+  journal: JournalRecord[];
+  /** The key generation: counts up when a person orders new idempotency keys. */
+  key_generation?: number;
+  /** What that is. */
+  kind: DefinitionKind;
+  /**
+   * Assignments whose process is not known to be gone: what they began may still be acting. A
+   * worker that looks only at `previous` is safe too, and waits longer.
+   */
+  lost?: Lost[];
+  /** The server's time. */
+  now: number;
+  /** How it was asked to run. */
+  options?: RunOptions;
+  /** The run that started it. */
+  parent?: RunId;
+  /** How the last assignment ended, if there was one. */
+  previous?: Previous;
+  /** Who started it. */
+  principal: string;
+  /** The first run of its tree. */
+  root: RunId;
+  /** The run. */
+  run: RunId;
+  /** From which `uuid` and `random` derive, in hex. */
+  seed: string;
+  /** The journal's highest sequence number: further pages are asked for with `more`. */
+  seq: number;
+  /** `once` steps in doubt that a person has settled, and how. */
+  settled?: Settled[];
+  /** The name of what it runs. */
+  workflow: string;
 }
 
 /** `POST /v1/runs` */

@@ -42,7 +42,7 @@ export type FromServer =
 export interface Append {
   /** The assignment. */
   assignment: number;
-  /** True if `more` must be asked for to get further. */
+  /** True if this is a page and further ones follow: it is to be answered with `more`. */
   more?: boolean;
   /** The records. */
   records: JournalRecord[];
@@ -64,9 +64,12 @@ export interface Blob {
   text: string;
 }
 
-/** Bytes kept apart, named by their content. */
+/** Bytes that are elsewhere. */
 export interface BlobRef {
-  /** The SHA-256 of the bytes, in hex. */
+  /**
+   * Their name. The SHA-256 of the bytes in hex, if they are kept apart; a [`Place`], if they stand
+   * in a run and were only left out of a frame.
+   */
   hash: string;
   /** The size in bytes. */
   size: number;
@@ -262,6 +265,11 @@ export interface Hello {
   kinds?: Kind[];
   /** A name for people. */
   name: string;
+  /**
+   * How many pages of journals may be under way to it at once, whatever runs they are of: sent,
+   * and not yet answered with `more`.
+   */
+  pages?: number;
   /** Placement keys that it holds, such as sandboxes. */
   placements?: string[];
   /** The lowest and the highest protocol version it speaks. */
@@ -316,7 +324,7 @@ export interface Lost {
   lease_end_ms: number;
 }
 
-/** A request for the journal's next page. */
+/** The answer to each page after which more is to come, and so the credit for another one. */
 export interface MoreRequest {
   /** The assignment. */
   assignment: number;
@@ -541,9 +549,13 @@ export interface Start {
   created_ms: number;
   /** How deep it stands under its root. */
   depth?: number;
-  /** Its input. */
+  /** Its input; a large one by reference. */
   input: Value;
-  /** The journal's first page. Superseded records are left out. */
+  /**
+   * The whole journal, if it fits a page; else it is empty here and comes in `append`s.
+   * Superseded records are left out, and of each record what only people want: who wrote it
+   * and when. A large value stands by reference.
+   */
   journal: JournalRecord[];
   /** The key generation: counts up when a person orders new idempotency keys. */
   key_generation?: number;
@@ -570,7 +582,7 @@ export interface Start {
   run: RunId;
   /** From which `uuid` and `random` derive, in hex. */
   seed: string;
-  /** The journal's highest sequence number: further pages are asked for with `more`. */
+  /** The journal's highest sequence number. */
   seq: number;
   /** `once` steps in doubt that a person has settled, and how. */
   settled?: Settled[];

@@ -95,9 +95,12 @@ export interface AuditEntry {
   target: string;
 }
 
-/** Bytes kept apart, named by their content. */
+/** Bytes that are elsewhere. */
 export interface BlobRef {
-  /** The SHA-256 of the bytes, in hex. */
+  /**
+   * Their name. The SHA-256 of the bytes in hex, if they are kept apart; a [`Place`], if they stand
+   * in a run and were only left out of a frame.
+   */
   hash: string;
   /** The size in bytes. */
   size: number;
@@ -698,9 +701,13 @@ export interface Start {
   created_ms: number;
   /** How deep it stands under its root. */
   depth?: number;
-  /** Its input. */
+  /** Its input; a large one by reference. */
   input: Value;
-  /** The journal's first page. Superseded records are left out. */
+  /**
+   * The whole journal, if it fits a page; else it is empty here and comes in `append`s.
+   * Superseded records are left out, and of each record what only people want: who wrote it
+   * and when. A large value stands by reference.
+   */
   journal: JournalRecord[];
   /** The key generation: counts up when a person orders new idempotency keys. */
   key_generation?: number;
@@ -727,7 +734,7 @@ export interface Start {
   run: RunId;
   /** From which `uuid` and `random` derive, in hex. */
   seed: string;
-  /** The journal's highest sequence number: further pages are asked for with `more`. */
+  /** The journal's highest sequence number. */
   seq: number;
   /** `once` steps in doubt that a person has settled, and how. */
   settled?: Settled[];

@@ -22,6 +22,8 @@ pub struct Error {
 pub enum Class {
     /// The request makes no sense (400).
     Invalid,
+    /// The caller may not do it (403).
+    Forbidden,
     /// The thing is not there (404).
     NotFound,
     /// The thing is not in a state for this (409).

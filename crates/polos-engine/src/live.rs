@@ -1,6 +1,7 @@
 //! A run in the engine's memory: its row, its journal in short, and the worker that has it.
 
 use crate::journal::Journal;
+use polos_protocol::wait::Leaf;
 use polos_protocol::{Millis, Record, RunId, Wait, WorkerId};
 use polos_store::row::{Run, SignalRow};
 
@@ -69,6 +70,12 @@ impl Live {
     /// True if `wait` has come true by what the journal holds.
     pub(crate) fn is_true(&self, wait: &Wait, now: Millis) -> bool {
         wait.is_true(now, &mut |key| self.journal.leaf(key))
+    }
+
+    /// Whether a wait can ever be true: what it names is open or has its outcome.
+    pub(crate) fn can_end(&self, wait: &Wait) -> bool {
+        let journal = &self.journal;
+        wait.can_end(&|key| journal.is_open(key) || journal.leaf(key) != Leaf::Pending)
     }
 
     /// True if the worker has been sent everything there is.

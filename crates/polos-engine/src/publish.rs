@@ -47,8 +47,9 @@ impl Engine {
     ) -> Result<PublishResponse, Error> {
         let Publication { topic, key, payload, .. } = publication;
         if let Some(key) = &key {
-            if let Some(event) = self.overlay.event_key(namespace, &topic, key, store)? {
-                return Ok(response(event.id, event.position, event.at, true));
+            if let Some(old) = self.overlay.event_key(namespace, &topic, key, store)? {
+                same_payload(key, &old.payload, &payload)?;
+                return Ok(response(old.id, old.position, old.at, true));
             }
             self.require(Check::EventKeyAbsent { topic: topic.clone(), key: key.clone() });
         }
@@ -159,9 +160,11 @@ impl Engine {
         let Some(live) = self.runs.get(&id) else { return Err(Error::not_found("run", id)) };
         let Publication { topic, key, payload, .. } = publication;
         let inbox = live.inbox.as_deref().unwrap_or_default();
-        if let Some(old) =
-            key.as_ref().and_then(|key| inbox.iter().find(|s| s.key.as_ref() == Some(key)))
+        let sent = |key| inbox.iter().find(|s| s.topic == topic && s.key.as_deref() == Some(key));
+        if let Some(key) = &key
+            && let Some(old) = sent(key.as_str())
         {
+            same_payload(key, &old.payload, &payload)?;
             return Ok(response(old.id, old.position, old.at, true));
         }
         if live.run.status.state.is_ended() {
@@ -340,6 +343,16 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// A key stands for one event: another one under it would be lost in silence.
+fn same_payload(key: &str, old: &Value, new: &Value) -> Result<(), Error> {
+    if old == new {
+        return Ok(());
+    }
+    let message = format!("the key `{key}` has published another payload on this topic");
+    let hint = "use another key, or the same payload";
+    Err(Error::new(Class::Conflict, "event_key_conflict", message, hint))
 }
 
 fn is_signal_wait(open: &OpenWait, name: &str) -> bool {

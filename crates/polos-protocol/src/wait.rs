@@ -53,6 +53,16 @@ impl Wait {
         }
     }
 
+    /// Whether the tree can ever be true, asking `leaf` whether a key has or can have an outcome.
+    pub fn can_end(&self, leaf: &impl Fn(&StepKey) -> bool) -> bool {
+        match self {
+            Self::Key(key) => leaf(key),
+            Self::Until(_) => true,
+            Self::All(waits) => waits.iter().all(|wait| wait.can_end(leaf)),
+            Self::Any(waits) | Self::First(waits) => waits.iter().any(|wait| wait.can_end(leaf)),
+        }
+    }
+
     /// Calls `visit` for every leaf.
     pub fn leaves<'a>(&'a self, visit: &mut impl FnMut(&'a Self)) {
         match self {

@@ -1,7 +1,7 @@
 //! What a worker's `open`, `emit` and `lost` records bring about, in the same command.
 
 use crate::engine::Engine;
-use crate::error::Error;
+use crate::error::{Class, Error};
 use crate::finish::cancel_reason;
 use crate::journal::{Journal, OpenWait};
 use crate::live::Live;
@@ -71,6 +71,10 @@ impl Engine {
         event: &OpenEvent,
         store: &dyn Read,
     ) -> Result<(), Error> {
+        if let Err(error) = check_name("topic", &event.topic) {
+            let failure = Failure::new(error.code, error.message);
+            return self.resolve(id, key, Outcome::failed("event", failure), store);
+        }
         if let Some(at) = event.deadline_ms {
             self.open_timer(id, key, at, TimerKind::Deadline);
         }
@@ -102,7 +106,12 @@ impl Engine {
         } else if live.journal.children > limits::CHILDREN_MAX {
             Some(format!("a run may have {} children at the most", limits::CHILDREN_MAX))
         } else {
-            check_name("workflow", &child.workflow).err().map(|error| error.message)
+            let checked = check_name("workflow", &child.workflow)
+                .and_then(|()| self.check_options(&parent.namespace, &child.options, store));
+            match checked {
+                Err(error) if error.class == Class::Unavailable => return Err(error),
+                checked => checked.err().map(|error| error.message),
+            }
         };
         if let Some(message) = refusal {
             let failure = Failure::new("child_refused", message);
@@ -261,7 +270,7 @@ impl Engine {
         };
         // A signal to a run that has ended is refused to a client; a run's own goes nowhere.
         match self.publish(&namespace, publication, store) {
-            Err(error) if error.class == crate::error::Class::Unavailable => Err(error),
+            Err(error) if error.class == Class::Unavailable => Err(error),
             _ => Ok(()),
         }
     }

@@ -44,6 +44,13 @@ impl Engine {
         let Some(live) = self.runs.get(&hold.run) else { return false };
         let knows_all = live.journal.seq == seq && live.journal.n == n;
         let resuming = live.held.as_ref().is_some_and(|held| held.phase == Phase::Resuming);
-        knows_all && !resuming && !live.is_true(wait, now)
+        if !knows_all || resuming || live.is_true(wait, now) {
+            return false;
+        }
+        if !live.can_end(wait) {
+            self.revoke_invalid(hold, "it waits for what was never opened");
+            return false;
+        }
+        true
     }
 }

@@ -70,6 +70,8 @@ fn check(
         if answer.by == principal
             && answer.approved == request.approved
             && answer.feedback == request.feedback
+            && answer.value == request.value
+            && answer.scope == request.scope
         {
             return Ok(Some(approval.clone()));
         }
@@ -101,11 +103,27 @@ fn check(
     if !assignees.is_empty() && !assignees.iter().any(|name| name == principal) {
         let message = format!("`{principal}` may not answer approval `{id}`");
         return Err(Error::new(
-            Class::Conflict,
+            Class::Forbidden,
             "not_entitled",
             message,
             format!("ask {}", assignees.join(", ")),
         ));
     }
+    check_scope(approval, request.scope.as_deref())?;
     Ok(None)
+}
+
+/// An answer reaches only as far as the question offers.
+fn check_scope(approval: &Approval, scope: Option<&str>) -> Result<(), Error> {
+    let offered = &approval.question.scopes;
+    match scope {
+        None | Some("once") => Ok(()),
+        Some(scope) if offered.iter().any(|name| name == scope) => Ok(()),
+        Some(scope) => {
+            let message = format!("approval `{}` offers no scope `{scope}`", approval.id);
+            let names: Vec<_> = offered.iter().map(|name| format!(", `{name}`")).collect();
+            let hint = format!("it offers `once`{}", names.concat());
+            Err(Error::new(Class::Invalid, "scope_not_offered", message, hint))
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use super::Caller;
 use crate::engine::Engine;
 use crate::error::{Class, Error};
+use polos_protocol::record::RunOptions;
 use polos_protocol::rest::StartRequest;
 use polos_protocol::rest::StartResponse;
 use polos_protocol::{Definition, Namespace, RunId, Value, limits};
@@ -48,12 +49,26 @@ impl Engine {
         store: &dyn Read,
     ) -> Result<(), Error> {
         check_name("workflow", &request.workflow)?;
-        let options = &request.options;
-        for (what, name) in [
-            ("start key", &request.key),
-            ("queue", &options.queue),
-            ("concurrency key", &options.concurrency_key),
-        ] {
+        if let Some(key) = &request.key {
+            check_name("start key", key)?;
+        }
+        if request.must_exist && self.definition(caller.namespace, &request.workflow).is_none() {
+            let message = format!("no connected worker has `{}`", request.workflow);
+            let hint = "start its worker, or leave `must_exist` out to let the run wait for one";
+            return Err(Error::new(Class::NotFound, "unknown_workflow", message, hint));
+        }
+        self.check_options(caller.namespace, &request.options, store)
+    }
+
+    /// Checks how a run is asked to run: of a client's start and of a run's child alike.
+    pub(crate) fn check_options(
+        &self,
+        namespace: &Namespace,
+        options: &RunOptions,
+        store: &dyn Read,
+    ) -> Result<(), Error> {
+        let names = [("queue", &options.queue), ("concurrency key", &options.concurrency_key)];
+        for (what, name) in names {
             if let Some(name) = name {
                 check_name(what, name)?;
             }
@@ -71,13 +86,8 @@ impl Engine {
             check_name("label", name)?;
             check_name("label's value", value)?;
         }
-        if request.must_exist && self.definition(caller.namespace, &request.workflow).is_none() {
-            let message = format!("no connected worker has `{}`", request.workflow);
-            let hint = "start its worker, or leave `must_exist` out to let the run wait for one";
-            return Err(Error::new(Class::NotFound, "unknown_workflow", message, hint));
-        }
         if let Some(session) = options.session
-            && self.overlay.session(caller.namespace, session, store)?.is_none()
+            && self.overlay.session(namespace, session, store)?.is_none()
         {
             return Err(Error::not_found("session", session));
         }

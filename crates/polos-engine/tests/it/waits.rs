@@ -355,3 +355,19 @@ fn a_made_up_key_cannot_name_another_child() {
     open(&mut rig, 1, &mut hands, "c", &what);
     assert_eq!(rig.journal(run).last().unwrap(), "resolved c");
 }
+
+#[test]
+fn a_wait_that_nothing_can_end_blocks_its_run() {
+    let beside = Wait::All(vec![on("opened"), on("never")]);
+    let never = [on("never"), Wait::Any(vec![]), Wait::First(vec![]), beside];
+    for wait in never {
+        let mut rig = Rig::new();
+        let run = rig.start_run();
+        rig.worker(1);
+        let (_, mut hands) = rig.take(1);
+        open(&mut rig, 1, &mut hands, "opened", &event("t"));
+        park(&mut rig, 1, &hands, wait);
+        assert_eq!(rig.state(run), State::Blocked);
+        assert!(rig.run(run).status.blocked.unwrap().message.contains("never opened"));
+    }
+}

@@ -55,6 +55,7 @@ impl Refusal {
 fn status(class: Class) -> StatusCode {
     match class {
         Class::Invalid => StatusCode::BAD_REQUEST,
+        Class::Forbidden => StatusCode::FORBIDDEN,
         Class::NotFound => StatusCode::NOT_FOUND,
         Class::Conflict => StatusCode::CONFLICT,
         Class::Limit => StatusCode::TOO_MANY_REQUESTS,

@@ -11,10 +11,17 @@ from polos.step import StepContext as StepContext
 from polos.step import Unknown as Unknown
 from polos.step import current_step as current_step
 from polos.step import step as step
+from polos.tool import Tool as Tool
+from polos.tool import tool as tool
 from polos.workflow import Workflow as Workflow
 from polos.workflow import workflow as workflow
 
 if TYPE_CHECKING:
+    from polos.agent import Agent as Agent
+    from polos.agent import AgentEvent as AgentEvent
+    from polos.agent import AgentStream as AgentStream
+    from polos.agent import Limits as Limits
+    from polos.agent import ask_user as ask_user
     from polos.client import Client as Client
     from polos.client import RunEvent as RunEvent
     from polos.client import RunHandle as RunHandle
@@ -44,11 +51,30 @@ if TYPE_CHECKING:
     from polos.run import RunOptions as RunOptions
     from polos.run import RunResult as RunResult
     from polos.run import Usage as Usage
+    from polos.sandbox import DockerEnvironmentConfig as DockerEnvironmentConfig
+    from polos.sandbox import E2BEnvironmentConfig as E2BEnvironmentConfig
+    from polos.sandbox import ExecToolConfig as ExecToolConfig
+    from polos.sandbox import FileToolConfig as FileToolConfig
+    from polos.sandbox import LocalEnvironmentConfig as LocalEnvironmentConfig
+    from polos.sandbox import SandboxTools as SandboxTools
+    from polos.sandbox import SandboxToolsConfig as SandboxToolsConfig
+    from polos.sandbox import sandbox_tools as sandbox_tools
     from polos.server import Server as Server
     from polos.worker import Worker as Worker
     from polos.worker import serve as serve
 
 _WHERE = {
+    "agent": ["Agent", "AgentEvent", "AgentStream", "Limits", "ask_user"],
+    "sandbox": [
+        "DockerEnvironmentConfig",
+        "E2BEnvironmentConfig",
+        "ExecToolConfig",
+        "FileToolConfig",
+        "LocalEnvironmentConfig",
+        "SandboxTools",
+        "SandboxToolsConfig",
+        "sandbox_tools",
+    ],
     "client": ["Client", "RunEvent", "RunHandle"],
     "context": ["Answer", "Event", "WorkflowContext", "current_context"],
     "errors": [

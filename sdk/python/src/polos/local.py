@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from polos.address import Address, NoServer, data_directory
 from polos.client import Client
 from polos.errors import PolosError, Unreachable
-from polos.server import Server
+from polos.server import NativeWorker, Server
+from polos.workflow import registered
 
 if TYPE_CHECKING:
     from polos.worker import Worker
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _server: Server | None = None
+_native: NativeWorker | None = None
+_NATIVE_S = 20.0
+"""How long the native worker may take to connect."""
 
 
 @dataclass(slots=True)
@@ -54,6 +59,8 @@ async def client_for(workflow: Workflow[Any, Any]) -> Client:
         elif not here.worker.offers(workflow):
             here.worker.drain()
             await _serve(here, workflow)
+        if any(one.kind == "agent" for one in registered()):
+            await _run_agents(here.client)
         return here.client
 
 
@@ -84,13 +91,37 @@ async def _embedded() -> Server:
     return _server
 
 
+async def _run_agents(client: Client) -> None:
+    """Starts a native worker, if none is there to run agents."""
+    global _native
+    deadline = time.monotonic() + _NATIVE_S
+    while not await _is_offered(client, "polos.agent"):
+        if _native is None or not _native.is_running:
+            directory = data_directory() or Path.cwd() / ".polos"
+            directory.mkdir(mode=0o700, exist_ok=True)
+            if _native is None:
+                _native = NativeWorker(directory, client.address)
+                atexit.register(_native.stop)
+            _native.begin()
+        if time.monotonic() > deadline:
+            raise Unreachable(
+                "no native worker has come to run agents",
+                hint="start one with `polos worker` or `polos dev`, and see `worker.log` in the "
+                "data directory",
+            )
+        await asyncio.sleep(0.1)
+
+
+async def _is_offered(client: Client, name: str) -> bool:
+    definitions: list[Any] = list(await client.list_definitions())
+    return any(one["name"] == name and one.get("workers") for one in definitions)
+
+
 async def _serve(here: _Local, workflow: Workflow[Any, Any]) -> None:
     """Serves this process's definitions, unless a worker elsewhere offers the workflow."""
     from polos.worker import Worker
-    from polos.workflow import registered
 
-    definitions: list[Any] = list(await here.client.list_definitions())
-    if any(one["name"] == workflow.id and one.get("workers") for one in definitions):
+    if await _is_offered(here.client, workflow.id):
         return
     address = here.client.address
     here.worker = Worker(registered(), url=address.url, token=address.token)

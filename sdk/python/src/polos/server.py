@@ -20,6 +20,52 @@ _STOP = 5.0
 """How long it may take to stop before it is killed."""
 
 
+class NativeWorker:
+    """`polos worker`: runs the agents of a server, as a child process."""
+
+    def __init__(self, directory: Path, address: Address) -> None:
+        self._directory = directory
+        self._address = address
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def begin(self) -> None:
+        """Starts the process; it connects by itself."""
+        program = binary.find()
+        environment = {
+            **os.environ,
+            "POLOS_URL": self._address.url,
+            "POLOS_TOKEN": self._address.token,
+        }
+        with (self._directory / "worker.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(program), "--data-dir", str(self._directory), "worker"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+            )
+
+    @property
+    def is_running(self) -> bool:
+        """True while the process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def stop(self) -> None:
+        """Ends it in good order."""
+        process, self._process = self._process, None
+        if process is not None:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 class Server:
     """`polos serve` over a data directory, on a free port of this machine. It ends with this process
     if the process ends in good order; its data stays."""
@@ -122,11 +168,5 @@ class Server:
     def stop(self) -> None:
         """Ends it in good order."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.wait(_STOP)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None:
+            _end(process)

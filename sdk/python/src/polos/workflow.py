@@ -51,6 +51,8 @@ class Workflow(Generic[I, O]):
         self.description = description or _first_line(function.__doc__)
         self.queue = Queue(queue) if isinstance(queue, str) else queue
         self.on_error = on_error
+        self.file: str | None = getattr(getattr(function, "__code__", None), "co_filename", None)
+        """The source file that defines it: a part of the build."""
         self._names = names
         self._parameter = _input_parameter(function, self.id)
         functools.update_wrapper(self, function, updated=())

@@ -187,9 +187,8 @@ def build_of(workflows: Iterable[Workflow[Any, Any]]) -> str:
     of the modules beside them that are imported."""
     roots: set[Path] = set()
     for workflow in workflows:
-        code = getattr(workflow.function, "__code__", None)
-        if code is not None:
-            roots.add(Path(code.co_filename).resolve().parent)
+        if workflow.file is not None:
+            roots.add(Path(workflow.file).resolve().parent)
     files = {
         Path(file).resolve()
         for module in list(sys.modules.values())

@@ -190,6 +190,16 @@ class Client:
     @overload
     async def start(
         self,
+        workflow: Workflow[None, O],
+        /,
+        *,
+        key: str | None = ...,
+        options: RunOptions | None = ...,
+        must_exist: bool = ...,
+    ) -> RunHandle[O]: ...
+    @overload
+    async def start(
+        self,
         workflow: str,
         input: Any = None,
         /,

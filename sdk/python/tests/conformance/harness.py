@@ -26,6 +26,7 @@ class Play:
     """One scenario while it is played."""
 
     def __init__(self, file: Path, directory: Path, server: Server) -> None:
+        directory.mkdir(exist_ok=True)
         self.file = file
         self.scenario: dict[str, Any] = json.loads(file.read_text())
         self.directory = directory
@@ -38,7 +39,7 @@ class Play:
         self.changed = asyncio.Event()
         self.session: str | None = None
 
-    async def play(self) -> None:
+    async def play(self) -> Result:
         """From the start to the end, and what is expected of it."""
         async with Client(self.server.address.url, self.server.address.token) as self.client:
             self.start_worker()
@@ -50,7 +51,9 @@ class Play:
                 for action in self.scenario.get("script", []):
                     await asyncio.wait_for(self.act(action), LIMIT_S)
                 await asyncio.wait_for(self.ended(), LIMIT_S)
-                await (await self.result()).check()
+                result = await self.result()
+                await result.check()
+                return result
             finally:
                 tasks = [task for task in (keeping, watching) if task is not None]
                 for task in tasks:

@@ -144,12 +144,15 @@ class Connection:
                 asyncio.create_task(self._read(socket, welcome["lease_ms"])),
                 asyncio.create_task(self._write(socket)),
             ]
-            done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in pending:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
-            for task in done:
-                task.result()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+            if self._stopping.is_set():
+                return
+            for why in ended:
+                if isinstance(why, Exception):
+                    raise why
         finally:
             self._socket = None
             socket.transport.abort()

@@ -202,13 +202,14 @@ class Agent(Workflow[AgentInput, RunResult[T]], Generic[T]):
     def definition(self) -> dict[str, Any]:
         """What the server is told of it."""
         told = super().definition()
-        info = {"provider": self._provider, "model": self._model, "tools": self._names()}
+        info = {"provider": self._provider, "model": self._model, "tools": self.tool_names()}
         told["info"] = {name: value for name, value in info.items() if value is not None}
         if self._output_type is not None:
             told["output"] = self.answer.schema()
         return told
 
-    def _names(self) -> list[str]:
+    def tool_names(self) -> list[str]:
+        """The tools, as the native worker names them."""
         names: list[str] = []
         for one in self._tools:
             if isinstance(one, SandboxTools):
@@ -231,7 +232,7 @@ class Agent(Workflow[AgentInput, RunResult[T]], Generic[T]):
             "model": self._model,
             "system": self._system or None,
             "script": self._script,
-            "tools": self._names(),
+            "tools": self.tool_names(),
             "limits": self._limits.to_json(),
             "options": self._model_options,
         }

@@ -9,7 +9,17 @@ import uuid as uuids
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    Literal,
+    ParamSpec,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from polos import keys
 from polos.branch import MAP_CONCURRENCY, Branch, Cleanup, Gather, Map, Race
@@ -21,7 +31,7 @@ from polos.replay import derive, diverge
 from polos.replay.request import EmitSpec, Mismatch, OpenSpec, Sort
 from polos.replay.strand import Core
 from polos.run import RunOptions, epoch_ms
-from polos.step import StepCall
+from polos.step import StepCall, TransactionCall
 from polos.value import Value, dumps
 
 if TYPE_CHECKING:
@@ -136,6 +146,43 @@ class WorkflowContext:
         record is durable. A recorded step never runs again. `fn` may be a plain function, an async
         one, or one with options (`@step`)."""
         effect = StepCall(fn, args, kwargs)
+        return Pending(
+            self._core,
+            name,
+            lambda now: effect.spec(name),
+            reading(effect.codec),
+            effect=effect,
+            was=effect.options.was,
+        )
+
+    @overload
+    def transaction(
+        self,
+        name: str,
+        database: Any,
+        fn: Callable[Concatenate[Any, P], Awaitable[T]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Pending[T]: ...
+    @overload
+    def transaction(
+        self,
+        name: str,
+        database: Any,
+        fn: Callable[Concatenate[Any, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Pending[T]: ...
+    def transaction(
+        self, name: str, database: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Pending[Any]:
+        """A step in the user's own database: `fn(connection, *args, **kwargs)` and a marker row
+        commit together, so that its effect happens exactly once. `database` is a connection or a
+        pool of psycopg or asyncpg, a connection of sqlite3 or aiosqlite, or the path of an SQLite
+        file. Commit and rollback are not `fn`'s: an error that it raises rolls back."""
+        effect = TransactionCall(database, fn, args, kwargs)
         return Pending(
             self._core,
             name,

@@ -193,9 +193,7 @@ class RunBlocked(RunError):
 
     def __init__(self, run_id: str, blocked: dict[str, Any]) -> None:
         hint = str(blocked.get("hint", "")).replace("RUN", run_id)
-        failure: dict[str, Any] = blocked.get("failure") or {}
-        why = f"{blocked.get('message', '')} ({failure['message']})" if failure else ""
-        message = f"run `{run_id}` is blocked: {why or blocked.get('message', '')}"
+        message = f"run `{run_id}` is blocked: {blocked.get('message', '')}"
         super().__init__(run_id, message, code=str(blocked.get("code", "blocked")), hint=hint)
         self.blocked = blocked
 

@@ -248,11 +248,15 @@ class StepCall:
         if kind is EffectKind.VERIFY:
             return Report(await self._verify(step))
         try:
-            result = await call(self.function, self.args, self.kwargs)
+            result = await self.act(step)
             outcome = self.codec.encode(result, f"the result of `{step.key}`")
         except Exception as error:
             outcome = self._fault(error)
         return Report(outcome, cost_micros=step.cost_micros, tokens=step.tokens)
+
+    async def act(self, step: StepContext) -> Any:
+        """Calls the function."""
+        return await call(self.function, self.args, self.kwargs)
 
     def _fault(self, error: Exception) -> Fault:
         hopeless = self.options.retry.is_hopeless(error)
@@ -284,6 +288,29 @@ class StepCall:
             return Verdict(is_known=True)
         except Exception:
             return UNKNOWN
+
+
+class TransactionCall(StepCall):
+    """A function that works in the user's own database, as the effect of a step."""
+
+    def __init__(
+        self,
+        database: Any,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        super().__init__(function, args, kwargs)
+        if self.options.effect != "repeatable":
+            raise ValueError("a transaction needs no `effect`: it happens exactly once")
+        self._database = database
+
+    async def act(self, step: StepContext) -> Any:
+        """Does the work in one transaction with its marker."""
+        from polos import transaction
+
+        work = transaction.work_of(self.function, self.args, self.kwargs)
+        return await transaction.run(self._database, step.idempotency_key, work, self.codec)
 
 
 _result_codecs: dict[Any, Codec] = {}

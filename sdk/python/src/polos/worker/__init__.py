@@ -70,6 +70,7 @@ class Worker:
         for one in chosen:
             if self._workflows.setdefault(one.id, one) is not one:
                 raise PolosError(f"`{one.id}` is registered twice", code="duplicate_definition")
+        self._definitions = [one.definition() for one in chosen]
         self.id = ids.new("wrk")
         self.build = build or os.environ.get("POLOS_BUILD_ID") or build_of(chosen)
         self._address = Address.find(url, token)
@@ -97,7 +98,7 @@ class Worker:
             "sdk": f"python/{VERSION}",
             "build": self.build,
             "connection": connection,
-            "definitions": [workflow.definition() for workflow in self._workflows.values()],
+            "definitions": self._definitions,
             "queues": [queue.to_json() for queue in queues.values() if queue.is_declared],
             "slots": self._slots,
             "placements": [],

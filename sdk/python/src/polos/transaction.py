@@ -158,7 +158,7 @@ async def _asyncpg_table(connection: Any) -> None:
 
 
 async def _psycopg(database: Any, key: str, work: Work, codec: Codec) -> str:
-    kind: type[Any] = type(database)
+    kind: Any = type(database)  # pyright: ignore[reportUnknownVariableType]
     is_pool = kind.__module__.split(".")[0] == "psycopg_pool"
     if kind.__name__.startswith("Async"):
         if is_pool:

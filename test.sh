@@ -69,3 +69,6 @@ if command -v node >/dev/null 2>&1; then
 else
   say "no Node: the TypeScript SDK is not tested"
 fi
+
+say "the Python SDK"
+sdk/python/test.sh

@@ -244,7 +244,11 @@ class Agent(Workflow[AgentInput, RunResult[T]], Generic[T]):
 
     def _declared(self, input: Any) -> dict[str, Any]:
         tools = [
-            {"name": one.id, "description": one.description or "", "input": one.input.schema()}
+            {
+                "name": one.id,
+                "description": one.description or "",
+                "input_schema": one.input.schema(),
+            }
             for one in self._tools
             if isinstance(one, Tool)
         ]
@@ -254,7 +258,7 @@ class Agent(Workflow[AgentInput, RunResult[T]], Generic[T]):
         input = await self._guarded(ctx, "guardrail", self._guardrails, input)
         if self._on_start is not None:
             await ctx.step("on_start", _told(self._on_start), input)
-        output = await ctx.call(NATIVE, self._declared(input), name="agent")
+        output = await ctx.call(NATIVE, self._declared(input))
         field = "text" if output.get("output") is None else "output"
         output[field] = await self._guarded(
             ctx, "output_guardrail", self._output_guardrails, output[field]
@@ -372,7 +376,7 @@ class AgentStream(Generic[T]):
 
     async def __aiter__(self) -> AsyncIterator[AgentEvent]:
         run = await self.run()
-        child = ids.child_run(run.run_id, "agent")
+        child = ids.child_run(run.run_id, NATIVE)
         if not await self._opened(run):
             return
         async for event in self._events(run.client, child):
@@ -385,7 +389,7 @@ class AgentStream(Generic[T]):
         """Waits until the loop has begun. False if the run ended before."""
         async for event in run.events():
             record = event.data.get("record") if event.kind == "record" else None
-            if record is not None and record["kind"] == "open" and record["key"] == "agent":
+            if record is not None and record["kind"] == "open" and record["key"] == NATIVE:
                 return True
             if event.kind == "state" and event.data["state"] == "blocked":
                 return False

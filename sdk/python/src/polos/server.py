@@ -16,6 +16,8 @@ from polos.errors import Unreachable
 
 _START = 20.0
 """How long a server may take to start."""
+_END_WITH_STDIN = "POLOS_END_WITH_STDIN"
+"""With this set, the program ends when its standard input does: when this process has ended."""
 _STOP = 5.0
 """How long it may take to stop before it is killed."""
 
@@ -35,11 +37,12 @@ class NativeWorker:
             **os.environ,
             "POLOS_URL": self._address.url,
             "POLOS_TOKEN": self._address.token,
+            _END_WITH_STDIN: "1",
         }
         with (self._directory / "worker.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [str(program), "--data-dir", str(self._directory), "worker"],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 env=environment,
@@ -58,6 +61,8 @@ class NativeWorker:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
     process.terminate()
     try:
         process.wait(_STOP)
@@ -67,8 +72,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 class Server:
-    """`polos serve` over a data directory, on a free port of this machine. It ends with this process
-    if the process ends in good order; its data stays."""
+    """`polos serve` over a data directory, on a free port of this machine. It ends with this process,
+    however that ends; its data stays."""
 
     def __init__(self, directory: Path | str, *, listen: str = "127.0.0.1:0") -> None:
         self.directory = Path(directory)
@@ -123,6 +128,7 @@ class Server:
         program = binary.find()
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         environment = {k: v for k, v in os.environ.items() if k not in ("POLOS_URL", "POLOS_TOKEN")}
+        environment[_END_WITH_STDIN] = "1"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
@@ -133,7 +139,7 @@ class Server:
                     "--listen",
                     self.listen,
                 ],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 env=environment,
@@ -162,6 +168,8 @@ class Server:
         """Ends it with SIGKILL: for tests."""
         process, self._process = self._process, None
         if process is not None:
+            if process.stdin is not None:
+                process.stdin.close()
             process.kill()
             process.wait()
 

@@ -10,12 +10,23 @@ use serde_json::{Value, json};
 use crate::agent::Agent;
 use crate::conversation::{Input, Output};
 use crate::history;
+use crate::reach;
 use crate::run;
 use crate::tool::Toolset;
 use crate::work::{Shop, Work};
 
 /// The name of the workflow that runs a guest. Sent; it never changes its meaning.
 pub const NAME: &str = "polos.agent";
+
+/// How far a worker trusts those who may start runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// Their agents stay in boxes of their own.
+    #[default]
+    Boxed,
+    /// Their agents may reach this machine, as the worker's own may: it is theirs.
+    Owner,
+}
 
 /// What the workflow is given.
 #[derive(Debug, Clone, Deserialize)]
@@ -59,10 +70,17 @@ pub(crate) async fn run(
     ctx: Ctx,
     shop: Arc<Shop>,
     client: Option<Client>,
-    given: Given,
+    (trust, given): (Trust, Given),
 ) -> Result<Output> {
     let Given { agent, tools, input } = given;
     agent.check().map_err(|invalid| refused(&invalid.to_string()))?;
+    if let (Trust::Boxed, Some(setting)) = (trust, reach::beyond_its_box(&agent)) {
+        return Err(refused(&format!(
+            "`{setting}` reaches the machine of the native worker, which takes that only from agent \
+             files of its own\nhint: declare the agent there, or start the worker with \
+             `--trust-declared-agents`"
+        )));
+    }
     let toolset = Toolset::of(&agent, &[], &tools, |_| None)
         .map_err(|message| refused(&format!("`tools` {message}")))?;
     let work = Work::new(shop, Arc::new(agent), Arc::new(toolset), &ctx)

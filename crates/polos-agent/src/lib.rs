@@ -17,6 +17,7 @@ mod judge;
 mod look;
 mod model;
 mod models;
+mod reach;
 pub mod recorded;
 mod run;
 mod schema;

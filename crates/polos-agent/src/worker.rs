@@ -45,6 +45,8 @@ pub struct NativeConfig {
     /// Reads what was said before in a session; a run in a session fails without it.
     pub client: Option<Client>,
     pub on_begin: Option<OnBegin>,
+    /// How far agents may go that come with the input of their run.
+    pub trust: guest::Trust,
 }
 
 impl fmt::Debug for NativeConfig {
@@ -75,8 +77,7 @@ pub enum SetupError {
 }
 
 /// A worker with all agents of the configuration, and with the workflow that runs other workers'
-/// agents, to be given a server, workflows of one's own, and
-/// built. [`tend`] should run beside it.
+/// agents, to be given a server, workflows of one's own, and built. [`tend`] should run beside it.
 pub fn native_worker(config: NativeConfig) -> Result<Builder, SetupError> {
     let mut agents = match &config.agents_dir {
         Some(dir) => load_dir(dir)?,
@@ -106,10 +107,10 @@ pub fn native_worker(config: NativeConfig) -> Result<Builder, SetupError> {
         let parts = (shop.clone(), Arc::new(agent.clone()), Arc::new(toolset));
         builder = register(builder, parts, &config);
     }
-    let client = config.client;
+    let (client, trust) = (config.client, config.trust);
     let definition = guest::definition(STEP_TIMEOUT_MS);
     Ok(builder.define(definition, move |ctx: Ctx, given: guest::Given| {
-        guest::run(ctx, shop.clone(), client.clone(), given)
+        guest::run(ctx, shop.clone(), client.clone(), (trust, given))
     }))
 }
 

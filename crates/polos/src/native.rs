@@ -4,6 +4,7 @@
 use crate::exit::Problem;
 use crate::talk;
 use anyhow::Result;
+use polos_agent::guest::Trust;
 use polos_agent::{Agent, Boxes, BoxesConfig, NativeConfig, native_worker, tend};
 use polos_protocol::Namespace;
 use polos_sdk::client::Client;
@@ -30,15 +31,22 @@ pub(crate) struct Native {
     besides: Option<Agent>,
     /// Agents read by it what was said before in a session.
     client: Client,
+    trust: Trust,
 }
 
 impl Native {
-    /// A native worker for the agents of a folder.
+    /// A native worker for the agents of a folder, on a server of this process: who may start runs
+    /// there is its owner.
     pub(crate) fn new(agents: PathBuf, data: PathBuf, client: Client) -> Self {
         let root = data.join(WORKER_DIR).join("boxes");
         let masked = vec![data.clone()];
         let boxes = Boxes::new(BoxesConfig { root, masked, ..BoxesConfig::default() });
-        Self { agents, data, boxes, besides: None, client }
+        Self { agents, data, boxes, besides: None, client, trust: Trust::Owner }
+    }
+
+    /// Takes agents that come with the input of their run this far.
+    pub(crate) fn trusts(self, trust: Trust) -> Self {
+        Self { trust, ..self }
     }
 
     /// Takes the agent of a file besides; gives its name.
@@ -60,6 +68,7 @@ impl Native {
             agents: self.besides.clone().into_iter().collect(),
             boxes: self.boxes.clone(),
             grants: self.data.join(WORKER_DIR).join("grants.json"),
+            trust: self.trust,
             ..NativeConfig::default()
         };
         native_worker(config).map_err(|error| problem("agent_file", &error))

@@ -6,6 +6,7 @@ use crate::native::{self, Native};
 use crate::project::Project;
 use crate::{host, log, talk};
 use anyhow::Result;
+use polos_agent::guest::Trust;
 use std::path::PathBuf;
 
 /// Run the native worker: it takes the runs of agents from a server
@@ -20,6 +21,10 @@ pub(crate) struct Args {
     /// Take so many runs at once, not counting those that wait
     #[arg(long, value_name = "N", default_value_t = polos_sdk::worker::SLOTS)]
     slots: u32,
+    /// Let agents that SDKs declare reach this machine: directories, paths and scripts on it, and
+    /// commands without isolation. Whoever may start runs can declare one
+    #[arg(long)]
+    trust_declared_agents: bool,
     /// Log in this form; `POLOS_LOG` says what
     #[arg(long, value_enum, default_value = "text")]
     log: log::Format,
@@ -32,7 +37,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit> {
         Some(agents) => agents,
         None => Project::find(&std::env::current_dir()?)?.agents(),
     };
-    let native = Native::new(agents, context.data_dir()?, context.running_client().await?);
+    let trust = if args.trust_declared_agents { Trust::Owner } else { Trust::Boxed };
+    let client = context.running_client().await?;
+    let native = Native::new(agents, context.data_dir()?, client).trusts(trust);
     let mut builder = native.builder()?.server(&server.url).token(&server.token).slots(args.slots);
     if let Some(name) = args.name {
         builder = builder.name(name);

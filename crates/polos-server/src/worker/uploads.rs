@@ -3,6 +3,7 @@
 use super::fatal;
 use crate::json;
 use polos_protocol::frame::{Fatal, StoreRequest};
+use polos_protocol::RunId;
 use polos_protocol::limits::BLOB_BYTES_MAX;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -16,7 +17,8 @@ const UPLOADS_BYTES_MAX: usize = 2 * BLOB_BYTES_MAX;
 /// The values that are under way on one connection.
 #[derive(Default)]
 pub(super) struct Uploads {
-    open: HashMap<Arc<str>, Upload>,
+    /// By run and hash: two runs may send the same value at the same time, their pieces mixed.
+    open: HashMap<(RunId, Arc<str>), Upload>,
 }
 
 /// A value that is under way, or all there and not yet checked.
@@ -48,7 +50,8 @@ impl Uploads {
         if piece.offset == 0 {
             self.begin(piece, size)?;
         }
-        let upload = self.open.get_mut(&piece.hash).ok_or_else(|| out_of_order(piece))?;
+        let name = (piece.run, Arc::clone(&piece.hash));
+        let upload = self.open.get_mut(&name).ok_or_else(|| out_of_order(piece))?;
         let fits = upload.text.len() as u64 == piece.offset
             && upload.size == size
             && upload.text.len() + piece.text.len() <= size
@@ -58,11 +61,12 @@ impl Uploads {
         }
         upload.digest.update(piece.text.as_bytes());
         upload.text.push_str(&piece.text);
-        if upload.text.len() < size { Ok(None) } else { Ok(self.open.remove(&piece.hash)) }
+        if upload.text.len() < size { Ok(None) } else { Ok(self.open.remove(&name)) }
     }
 
     fn begin(&mut self, piece: &StoreRequest, size: usize) -> Result<(), Fatal> {
-        self.open.remove(&piece.hash);
+        let name = (piece.run, Arc::clone(&piece.hash));
+        self.open.remove(&name);
         let bytes: usize = self.open.values().map(|upload| upload.size).sum();
         if self.open.len() == UPLOADS_MAX || bytes + size > UPLOADS_BYTES_MAX {
             return Err(fatal(
@@ -73,7 +77,7 @@ impl Uploads {
         }
         let hash = Arc::clone(&piece.hash);
         let upload = Upload { hash, text: String::new(), digest: Sha256::new(), size };
-        self.open.insert(Arc::clone(&piece.hash), upload);
+        self.open.insert(name, upload);
         Ok(())
     }
 }
@@ -115,7 +119,6 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use polos_protocol::RunId;
 
     fn piece(whole: &str, offset: usize, text: &str) -> StoreRequest {
         StoreRequest {
@@ -140,6 +143,20 @@ mod tests {
         let done = take(&mut uploads, &piece(whole, 4, &whole[4..])).unwrap().unwrap();
         assert_eq!(&*done.text, whole);
         assert!(uploads.open.is_empty());
+    }
+
+    #[test]
+    fn two_runs_may_send_the_same_value_at_once() {
+        let mut uploads = Uploads::default();
+        let whole = r#"{"a":"bcd"}"#;
+        let other = |offset, text| StoreRequest {
+            run: RunId::from_bytes([2; 16]),
+            ..piece(whole, offset, text)
+        };
+        assert_eq!(take(&mut uploads, &piece(whole, 0, &whole[..4])), Ok(None));
+        assert_eq!(take(&mut uploads, &other(0, &whole[..6])), Ok(None));
+        assert!(take(&mut uploads, &piece(whole, 4, &whole[4..])).unwrap().is_some());
+        assert!(take(&mut uploads, &other(6, &whole[6..])).unwrap().is_some());
     }
 
     fn refused(piece: &StoreRequest, expect: &str) {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::items_after_statements, reason = "it belongs to this function alone")]
 
+mod askers;
 mod clock;
 mod connection;
 mod held;
@@ -339,7 +340,7 @@ impl Builder {
             outbox: outbox.clone(),
             clock: clock.clone(),
             events: events.clone(),
-            askers: Mutex::default(),
+            askers: askers::Askers::default(),
         });
         let runs = Runs {
             shared,

@@ -2,6 +2,7 @@
 
 use crate::replay::{Input, Run, Settings, Workflow};
 use crate::worker::Error;
+use crate::worker::askers::Askers;
 use crate::worker::clock::Clock;
 use crate::worker::held::Held;
 use crate::worker::outbox::Outbox;
@@ -11,7 +12,7 @@ use polos_protocol::frame::{Empty, FromServer, FromWorker, RunRef, Start, Welcom
 use polos_protocol::{Definition, RunId};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 /// What the runs are told, by the connection and by themselves.
@@ -33,8 +34,8 @@ pub(crate) struct Shared {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) events: mpsc::UnboundedSender<Event>,
-    /// Who has asked for a value by hash.
-    pub(crate) askers: Mutex<HashMap<Arc<str>, Vec<RunId>>>,
+    /// Who waits for which value.
+    pub(crate) askers: Askers,
 }
 
 /// A workflow as registered.
@@ -136,14 +137,14 @@ impl Runs {
             }
             FromServer::Blob(blob) => {
                 let whole = blob.offset + blob.text.len() as u64 >= blob.size;
-                for run in self.askers(&blob.hash, whole) {
+                for run in self.shared.askers.piece(&blob.hash, blob.offset == 0, whole) {
                     if let Some((_, notes)) = self.tasks.get(&run) {
                         let _ = notes.send(Note::Input(Input::Blob(blob.clone())));
                     }
                 }
             }
             FromServer::Stored(stored) => {
-                for run in self.askers(&stored.hash, true) {
+                for run in self.shared.askers.kept(&stored.hash) {
                     if let Some((_, notes)) = self.tasks.get(&run) {
                         let _ = notes.send(Note::Input(Input::Stored(stored.hash.clone())));
                     }
@@ -152,11 +153,6 @@ impl Runs {
             FromServer::Drain(_) => self.drain(),
             FromServer::Welcome(_) | FromServer::Ping(_) | FromServer::Error(_) => {}
         }
-    }
-
-    fn askers(&self, hash: &Arc<str>, last: bool) -> Vec<RunId> {
-        let mut askers = self.shared.askers.lock().unwrap_or_else(PoisonError::into_inner);
-        if last { askers.remove(hash) } else { askers.get(hash).cloned() }.unwrap_or_default()
     }
 
     fn start(&mut self, start: Box<Start>) {

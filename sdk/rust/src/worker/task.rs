@@ -8,10 +8,10 @@ use crate::worker::held::Standing;
 use crate::worker::runs::{Event, Shared};
 use futures_util::FutureExt as _;
 use polos_protocol::frame::{FromWorker, Kept, RunRef};
-use polos_protocol::{Millis, RunId};
+use polos_protocol::Millis;
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -180,17 +180,11 @@ impl RunTask {
     }
 
     fn send(&self, frame: FromWorker) {
-        let hash = match &frame {
-            FromWorker::Fetch(fetch) => Some(&fetch.hash),
-            FromWorker::Store(store) => Some(&store.hash),
-            _ => None,
-        };
-        if let Some(hash) = hash {
-            let mut askers = self.shared.askers.lock().unwrap_or_else(PoisonError::into_inner);
-            let askers: &mut Vec<RunId> = askers.entry(hash.clone()).or_default();
-            if !askers.contains(&self.reference.run) {
-                askers.push(self.reference.run);
-            }
+        let askers = &self.shared.askers;
+        match &frame {
+            FromWorker::Fetch(fetch) => askers.fetch(&fetch.hash, self.reference.run),
+            FromWorker::Store(store) => askers.store(&store.hash, self.reference.run),
+            _ => {}
         }
         self.shared.outbox.frame(self.connection, frame);
     }

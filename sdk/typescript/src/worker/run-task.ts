@@ -33,8 +33,10 @@ export interface TaskOptions {
   onGone: (run: RunRef) => void;
   /** What the run waits for has changed; `taken` counts the `append` frames it has taken in. */
   onWaits: (run: RunRef, taken: number, wait: Wait | undefined) => void;
-  /** The run has asked for this value, or is storing it. */
-  onBlob: (hash: string) => void;
+  /** The run asks for this value. */
+  onFetch: (hash: string) => void;
+  /** The run sends this value to be kept. */
+  onStore: (hash: string) => void;
 }
 
 interface Running {
@@ -128,7 +130,8 @@ export class RunTask implements Host {
   }
 
   frame(frame: FromWorker): void {
-    if (frame.type === "fetch" || frame.type === "store") this.options.onBlob(frame.body.hash);
+    if (frame.type === "fetch") this.options.onFetch(frame.body.hash);
+    if (frame.type === "store") this.options.onStore(frame.body.hash);
     this.options.outbox.addFrame(frame);
   }
 

@@ -7,6 +7,7 @@ import { HOT_MS } from "../protocol/limits.js";
 import { stored, takeBlob } from "../replay/blobs.js";
 import { settings } from "../replay/machine.js";
 import { recorded } from "../replay/send.js";
+import { Askers } from "./askers.js";
 import type { Clock } from "./clock.js";
 import type { FromConnection, ToConnection } from "./messages.js";
 import { Outbox } from "./outbox.js";
@@ -28,8 +29,8 @@ export interface RunsOptions {
 export class Runs {
   private readonly outbox: Outbox;
   private readonly tasks = new Map<string, RunTask>();
-  /** Who has asked for a value by hash. */
-  private readonly askers = new Map<string, Set<string>>();
+  /** Who waits for which value. */
+  private readonly askers = new Askers();
   private hotMs = HOT_MS;
   private isDraining = false;
 
@@ -111,13 +112,14 @@ export class Runs {
       case "blob": {
         const blob = frame.body;
         const isLast = blob.offset + Buffer.byteLength(blob.text) >= blob.size;
-        for (const task of this.askersOf(blob.hash, isLast)) {
+        const place = { isFirst: blob.offset === 0, isLast };
+        for (const task of this.tasksOf(this.askers.piece(blob.hash, place))) {
           task.give((machine) => takeBlob(machine, blob));
         }
         break;
       }
       case "stored":
-        for (const task of this.askersOf(frame.body.hash, true)) {
+        for (const task of this.tasksOf(this.askers.kept(frame.body.hash))) {
           task.give((machine) => stored(machine, frame.body.hash));
         }
         break;
@@ -134,9 +136,7 @@ export class Runs {
     return task?.run.assignment === run.assignment ? task : undefined;
   }
 
-  private askersOf(hash: string, isLast: boolean): RunTask[] {
-    const runs = [...(this.askers.get(hash) ?? [])];
-    if (isLast) this.askers.delete(hash);
+  private tasksOf(runs: string[]): RunTask[] {
     return runs.map((run) => this.tasks.get(run)).filter((task) => task !== undefined);
   }
 
@@ -167,16 +167,12 @@ export class Runs {
         onGone: (gone) => this.gone(gone),
         onWaits: ({ run, assignment }, taken, wait) =>
           post({ type: "waits", run, assignment, taken, wait }),
-        onBlob: (hash) => this.noteAsker(hash, start.run),
+        onFetch: (hash) => this.askers.fetch(hash, start.run),
+        onStore: (hash) => this.askers.store(hash, start.run),
       },
     );
     this.tasks.set(start.run, task);
     post({ type: "hold", ...run, seq: task.seq });
-  }
-
-  private noteAsker(hash: string, run: string): void {
-    const askers = this.askers.get(hash) ?? new Set();
-    this.askers.set(hash, askers.add(run));
   }
 
   private gone(run: RunRef): void {

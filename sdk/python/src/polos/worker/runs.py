@@ -13,6 +13,7 @@ from polos.replay.machine import Settings
 from polos.replay.run import Run
 from polos.replay.wire import Frame
 from polos.value import dumps
+from polos.worker.askers import Askers
 from polos.worker.clock import Clock
 from polos.worker.outbox import Outbox
 from polos.worker.task import RunTask
@@ -27,8 +28,8 @@ class Shared:
 
     outbox: Outbox
     clock: Clock
-    askers: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
-    """Which runs have asked for a value, by its hash."""
+    askers: Askers = field(default_factory=Askers)
+    """Who waits for which value."""
     stopping: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     """Effects that were told to stop and have not ended."""
 
@@ -95,10 +96,12 @@ class Runs:
             self._tell(body, lambda run: run.done())
         elif kind == "blob":
             last = body["offset"] + len(body["text"].encode()) >= body["size"]
-            for task in self._askers(body["hash"], last):
+            askers = self._shared.askers
+            runs = askers.piece(body["hash"], is_first=body["offset"] == 0, is_last=last)
+            for task in self._tasks(runs):
                 task.note(lambda run: run.blob(body))
         elif kind == "stored":
-            for task in self._askers(body["hash"], True):
+            for task in self._tasks(self._shared.askers.kept(body["hash"])):
                 task.note(lambda run: run.stored(body["hash"]))
         elif kind == "drain":
             self.drain()
@@ -119,10 +122,8 @@ class Runs:
             if task is not None and task.assignment == assignment:
                 task.note(lambda run, n=n, seq=seq: run.recorded(n, seq, at, clock.now()))
 
-    def _askers(self, hash: str, last: bool) -> list[RunTask]:
-        askers = self._shared.askers
-        numbers = askers.pop(hash, set[str]()) if last else askers.get(hash, set[str]())
-        return [self.tasks[number] for number in numbers if number in self.tasks]
+    def _tasks(self, runs: list[str]) -> list[RunTask]:
+        return [self.tasks[run] for run in runs if run in self.tasks]
 
     def _start(self, start: dict[str, Any]) -> None:
         run: str = start["run"]

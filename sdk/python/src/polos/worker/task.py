@@ -108,7 +108,9 @@ class RunTask:
 
     def _frame(self, frame: Frame) -> None:
         if frame.hash is not None:
-            self._shared.askers.setdefault(frame.hash, set()).add(self.run.machine.run)
+            askers = self._shared.askers
+            note = askers.fetch if frame.kind == "fetch" else askers.store
+            note(frame.hash, self.run.machine.run)
         self._shared.outbox.frame(self._connection, frame)
 
     def _begin(self, output: BeginEffect) -> None:

@@ -2,8 +2,8 @@
 
 use super::fatal;
 use crate::json;
-use polos_protocol::frame::{Fatal, StoreRequest};
 use polos_protocol::RunId;
+use polos_protocol::frame::{Fatal, StoreRequest};
 use polos_protocol::limits::BLOB_BYTES_MAX;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;

@@ -145,7 +145,8 @@ impl Core {
     /// A future of the code was dropped before its end.
     pub(crate) fn dropped(&mut self, id: RequestId) {
         self.effects.remove(&id);
-        if self.closed || !self.machine.is_running() {
+        // What a panic drops on its way out is not misuse: the panic itself is the run's error.
+        if self.closed || !self.machine.is_running() || std::thread::panicking() {
             return;
         }
         if self.losing > 0 {

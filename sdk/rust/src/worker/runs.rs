@@ -11,8 +11,8 @@ use polos_protocol::frame::Kept;
 use polos_protocol::frame::{Empty, FromServer, FromWorker, RunRef, Start, Welcome};
 use polos_protocol::{Definition, RunId};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, watch};
 
 /// What the runs are told, by the connection and by themselves.

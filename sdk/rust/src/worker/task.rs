@@ -7,8 +7,8 @@ use crate::replay::{
 use crate::worker::held::Standing;
 use crate::worker::runs::{Event, Shared};
 use futures_util::FutureExt as _;
-use polos_protocol::frame::{FromWorker, Kept, RunRef};
 use polos_protocol::Millis;
+use polos_protocol::frame::{FromWorker, Kept, RunRef};
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;

@@ -445,6 +445,23 @@ fn misuse_is_said() {
 }
 
 #[test]
+fn a_panic_beside_open_steps_is_the_error_and_not_misuse() {
+    let code = workflow(|ctx: Ctx, (): ()| async move {
+        let waits = ctx.signal::<u32>("never");
+        let bad = ctx.clone();
+        let panics = ctx.branch("bad", async move {
+            bad.step("s", || async { Ok(1) }).await?;
+            assert!(bad.now() == 0, "in a branch");
+            Ok(1)
+        });
+        ctx.all((waits, panics)).await?;
+        Ok(())
+    });
+    let End::Failed(failure, _) = World::new(1).drive(&code) else { panic!("not failed") };
+    assert_eq!((&*failure.code, &*failure.message), ("panic", "in a branch"));
+}
+
+#[test]
 fn a_panic_is_an_error_of_the_run() {
     let code = body(|ctx| {
         Box::pin(async move {

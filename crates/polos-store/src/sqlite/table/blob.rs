@@ -15,9 +15,14 @@ pub(in crate::sqlite) fn put(tx: &Tx<'_>, hash: &str, text: &str, run: RunId) ->
         let sql = "INSERT INTO blobs (namespace, hash, text) VALUES (?1, ?2, ?3)";
         tx.execute(sql, params![tx.namespace, hash, text])?;
     }
+    refer(tx, hash, &run.to_string())
+}
+
+/// A run refers to bytes that are kept already, or will be.
+pub(in crate::sqlite) fn refer(tx: &Tx<'_>, hash: &str, run: &str) -> Result<(), Fault> {
     let sql = "INSERT INTO blob_refs (namespace, run, hash) VALUES (?1, ?2, ?3) \
                ON CONFLICT DO NOTHING";
-    tx.execute(sql, params![tx.namespace, run.to_string(), hash]).map(drop)
+    tx.execute(sql, params![tx.namespace, run, hash]).map(drop)
 }
 
 /// Takes a run's references away, and the blobs to which no other refers.

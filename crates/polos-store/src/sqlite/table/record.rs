@@ -3,6 +3,7 @@
 use super::super::column::{Columns, Misfit, Query, envelope, int, json_opt, only_number, shared};
 use super::super::failure::Fault;
 use super::super::tx::Tx;
+use super::blob;
 use crate::error::ReadError;
 use crate::read::RecordMark;
 use crate::row::RecordRow;
@@ -59,6 +60,9 @@ pub(in crate::sqlite) fn append(
             record.detail.as_deref().map(serde_json::value::RawValue::get),
             record.value.as_ref().and_then(Value::text),
         ])?;
+        if let Some(reference) = record.value.as_ref().and_then(Value::reference) {
+            blob::refer(tx, &reference.hash, &run)?;
+        }
     }
     Ok(())
 }

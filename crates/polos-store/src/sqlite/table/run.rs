@@ -129,6 +129,9 @@ pub(in crate::sqlite) fn insert(
         "INSERT INTO inputs (namespace, run, envelope, value) VALUES (?1, ?2, ?3, ?4)",
         params![tx.namespace, row.id.to_string(), envelope(&row.input)?, row.input.text()],
     )?;
+    if let Some(reference) = row.input.reference() {
+        blob::refer(tx, &reference.hash, &row.id.to_string())?;
+    }
     row.start_key.as_deref().map_or(Ok(()), |key| start_key::insert(tx, &row.workflow, key, row.id))
 }
 

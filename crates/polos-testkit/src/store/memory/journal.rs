@@ -2,7 +2,7 @@
 
 use super::tables::Tables;
 use polos_protocol::value::Place;
-use polos_protocol::{Kind, Namespace, RunId};
+use polos_protocol::{Kind, Namespace, RunId, Value};
 use polos_store::read::{RecordMark, Stretch};
 use polos_store::row::RecordRow;
 use std::sync::Arc;
@@ -20,6 +20,10 @@ pub(super) fn append(
         match journal.binary_search_by_key(&record.seq, |row| row.seq) {
             Ok(_) => return Err(format!("there is a record {} of `{run}` already", record.seq)),
             Err(index) => journal.insert(index, Arc::new(record.clone())),
+        }
+        if let Some(reference) = record.record.value.as_ref().and_then(Value::reference) {
+            let refs = Arc::make_mut(&mut tables.blob_refs);
+            refs.insert((namespace.clone(), run, reference.hash.clone()));
         }
     }
     Ok(())

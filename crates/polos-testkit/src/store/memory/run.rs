@@ -16,6 +16,10 @@ pub(super) fn insert(
 ) -> Result<(), String> {
     let run = Arc::new(Run { row: row.clone(), status: status.clone() });
     insert_into(&mut tables.runs, (namespace.clone(), row.id), run)?;
+    if let Some(reference) = row.input.reference() {
+        let refs = Arc::make_mut(&mut tables.blob_refs);
+        refs.insert((namespace.clone(), row.id, reference.hash.clone()));
+    }
     let Some(key) = &row.start_key else { return Ok(()) };
     let place = (namespace.clone(), row.workflow.clone(), key.clone());
     insert_into(&mut tables.start_keys, place, StartKey { run: row.id, ended_ms: None })

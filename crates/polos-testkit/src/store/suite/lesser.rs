@@ -1,9 +1,10 @@
 //! Queues, blobs, live output and builds.
 
 use crate::store::sample::{
-    NOW, apply, command, commit, insert_run, queue_row, run, run_row, status, stream_row,
+    NOW, apply, command, commit, insert_run, queue_row, record, run, run_row, status, stream_row,
 };
-use polos_protocol::{Namespace, State};
+use polos_protocol::value::BlobRef;
+use polos_protocol::{Namespace, State, Value};
 use polos_store::read::QueueCount;
 use polos_store::row::RunRow;
 use polos_store::{Change, CommitError, Store};
@@ -56,6 +57,27 @@ pub fn a_blob_lives_as_long_as_a_run_refers_to_it(store: &dyn Store) {
     assert_eq!((text("own"), text("shared").is_some()), (None, true));
     apply(store, vec![Change::DeleteRun(run(2))]);
     assert_eq!(text("shared"), None);
+}
+
+/// A fork, a parent or another run that took a value by reference keeps it after its maker is gone.
+pub fn what_a_journal_or_an_input_refers_to_is_kept(store: &dyn Store) {
+    let reference = |hash: &str| Value::from_reference(BlobRef { hash: hash.into(), size: 6 });
+    let put = |hash: &str| Change::PutBlob {
+        hash: hash.into(),
+        text: format!("\"{hash}\"").into(),
+        run: run(1),
+    };
+    let mut row = record(1);
+    row.record.value = Some(reference("step"));
+    let other = RunRow { input: reference("input"), ..run_row(2) };
+    let runs = [run_row(1), other].map(|row| insert_run(row, status(State::Completed)));
+    apply(store, runs.to_vec());
+    apply(store, vec![put("step"), put("input"), Change::AppendRecords(run(2), vec![row])]);
+    apply(store, vec![Change::DeleteRun(run(1))]);
+    let kept = |hash: &str| store.blob(&Namespace::default(), hash).unwrap().is_some();
+    assert!(kept("step") && kept("input"));
+    apply(store, vec![Change::DeleteRun(run(2))]);
+    assert!(!kept("step") && !kept("input"));
 }
 
 /// After a place, so many.

@@ -37,6 +37,7 @@ impl Engine {
             outputs: Vec::new(),
             pages: Vec::new(),
             touched: Vec::new(),
+            crowd: super::crowd::Crowd::default(),
             fault: None,
         };
         engine.load_queues(store)?;

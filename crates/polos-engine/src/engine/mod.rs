@@ -3,6 +3,7 @@
 mod audit;
 mod changes;
 mod config;
+mod crowd;
 mod load;
 mod pages;
 mod parting;
@@ -25,6 +26,7 @@ use crate::schedule::{QueueName, Schedule};
 use crate::timers::Timers;
 use crate::worker::Worker;
 use changes::Draft;
+use crowd::Crowd;
 use pages::Page;
 use polos_protocol::{Millis, Namespace, RunId, WorkerId};
 use polos_store::{Command, Read};
@@ -56,6 +58,7 @@ pub struct Engine {
     outputs: Vec<Output>,
     pages: Vec<Page>,
     touched: Vec<RunId>,
+    crowd: Crowd,
     fault: Option<Error>,
 }
 

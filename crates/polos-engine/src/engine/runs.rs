@@ -65,15 +65,6 @@ impl Engine {
         self.runs.insert(live.id(), live);
     }
 
-    /// Forgets the runs of the last batch that no worker has.
-    pub(super) fn evict(&mut self) {
-        for run in std::mem::take(&mut self.touched) {
-            if self.runs.get(&run).is_some_and(|live| live.held.is_none()) {
-                self.runs.remove(&run);
-            }
-        }
-    }
-
     /// Appends a record of the server's own to a run in memory, and shows it to the run's worker.
     pub(crate) fn say(&mut self, id: RunId, kind: Kind, key: StepKey, said: Said) {
         let now = self.now;

@@ -8,6 +8,8 @@ use polos_store::{Change, Read};
 
 /// How many trees one request deletes: the caller asks again.
 const TREES_PER_REQUEST: u32 = 500;
+/// After so many runs no further tree is begun: a transaction stays short where trees are large.
+const RUNS_PER_REQUEST: u64 = 1_000;
 /// How much longer start keys live than their runs.
 const START_KEY_MS: u64 = 7 * 24 * 3600 * 1000;
 
@@ -25,6 +27,9 @@ impl Engine {
                 .any(|run| self.runs.get(run).is_some_and(|live| !live.run.status.state.is_ended()))
             {
                 continue;
+            }
+            if deleted >= RUNS_PER_REQUEST {
+                break;
             }
             for run in tree {
                 self.runs.remove(&run);

@@ -130,7 +130,9 @@ fn an_approval_parks_a_run_and_its_answer_wakes_it_once() {
     let decision =
         DecideRequest { approved: true, feedback: Some("fine".into()), ..DecideRequest::default() };
     rig.request(Request::Decide(id, decision.clone()));
-    rig.request(Request::Decide(id, decision));
+    rig.request(Request::Decide(id, decision.clone()));
+    let other = DecideRequest { scope: Some("always".into()), ..decision };
+    assert_eq!(rig.try_request(Request::Decide(id, other)).unwrap_err().code, "already_decided");
     let other = DecideRequest { approved: false, ..DecideRequest::default() };
     assert_eq!(rig.try_request(Request::Decide(id, other)).unwrap_err().code, "already_decided");
     let (start, _) = rig.take(1);
@@ -370,4 +372,45 @@ fn a_wait_that_nothing_can_end_blocks_its_run() {
         assert_eq!(rig.state(run), State::Blocked);
         assert!(rig.run(run).status.blocked.unwrap().message.contains("never opened"));
     }
+}
+
+#[test]
+fn a_parked_parent_of_many_hears_of_all_its_children() {
+    const CHILDREN: usize = 40;
+    let mut rig = Rig::new();
+    let parent = rig.start_run();
+    rig.worker(1);
+    let (_, mut hands) = rig.take(1);
+    let names: Vec<String> = (0..CHILDREN).map(|n| format!("c{n}")).collect();
+    let what = Open::Child(OpenChild {
+        workflow: "child".into(),
+        input: Value::null(),
+        options: RunOptions::default(),
+        detached: false,
+    });
+    for name in &names {
+        open(&mut rig, 1, &mut hands, name, &what);
+    }
+    park(&mut rig, 1, &hands, Wait::All(names.iter().map(|name| on(name)).collect()));
+    let mut ended = 0;
+    while rig.state(parent) == State::Waiting {
+        if ended == CHILDREN / 2 {
+            // Another server knows as much.
+            rig.restart();
+            rig.pass(1_100);
+            rig.connect(2, crate::rig::hello(2, 1));
+        }
+        let connection = if ended < CHILDREN / 2 { 1 } else { 2 };
+        for start in rig.starts(connection) {
+            let (run, assignment, seq) = (start.run, start.assignment, start.seq);
+            rig.complete(connection, &Hands { run, assignment, seq, n: 0 });
+            ended += 1;
+            if ended == CHILDREN / 2 {
+                break;
+            }
+        }
+    }
+    assert_eq!(rig.take(2).0.run, parent);
+    let resolved = rig.journal(parent).iter().filter(|line| line.starts_with("resolved")).count();
+    assert_eq!(resolved, CHILDREN);
 }

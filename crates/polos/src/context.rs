@@ -6,6 +6,7 @@ use crate::exit::Problem;
 use crate::show::paint::Paint;
 use crate::show::table::Table;
 use crate::show::text;
+use crate::talk;
 use anyhow::{Context as _, Result};
 use polos_protocol::rest::ServerAddress;
 use polos_sdk::client::Client;
@@ -22,6 +23,8 @@ const ADDRESS_FILE: &str = "server.json";
 const DATABASE_FILE: &str = "polos.db";
 /// How long whoever has the directory may take to be gone, or to tell its address.
 const HOLDER_MAX: Duration = Duration::from_secs(10);
+/// What takes longer than this is told.
+const SILENT: Duration = Duration::from_secs(1);
 /// Between two looks at the directory.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Where the token of the data directory is.
@@ -202,6 +205,7 @@ fn client_of(server: &Server) -> Result<Client> {
 /// has just started.
 async fn running(directory: &Path) -> Result<Option<String>> {
     let began = Instant::now();
+    let mut told = false;
     loop {
         let holder = polos_store::sqlite::holder(directory)
             .with_context(|| format!("`{}` cannot be read", directory.display()))?;
@@ -218,6 +222,10 @@ async fn running(directory: &Path) -> Result<Option<String>> {
             let message =
                 format!("`{}` is in use by {holder}, which does not answer", directory.display());
             return Err(Problem::new("no_server", message, "try again in a moment"));
+        }
+        if !told && began.elapsed() > SILENT {
+            told = true;
+            talk::say(&format!("waiting for {holder}, which has `{}`", directory.display()));
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

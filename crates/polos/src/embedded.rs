@@ -5,12 +5,16 @@ use crate::context::Server;
 use crate::crew::{Crew, Wanted};
 use crate::host;
 use crate::project::Project;
+use crate::talk;
 use anyhow::Result;
 use polos_server::serve::Options;
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+/// What takes longer than this is told.
+const SILENT: Duration = Duration::from_secs(1);
 /// Where it listens: on any free port.
 const LISTEN: &str = "127.0.0.1:0";
 
@@ -64,7 +68,15 @@ impl Embedded {
     /// Ends the workers, then the server: all that is recorded stays.
     pub(crate) async fn end(self) {
         if let Some(crew) = self.crew {
-            crew.end().await;
+            let told = async {
+                tokio::time::sleep(SILENT).await;
+                talk::say("ending: steps that run may end first");
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                () = crew.end() => {}
+                () = told => {}
+            }
         }
         self.stop.send(()).ok();
         self.serving.await.ok();

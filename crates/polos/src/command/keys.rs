@@ -55,7 +55,11 @@ impl Command {
             Self::List => list(context, &client.keys().await?.items)?,
             Self::Revoke { key } => {
                 client.revoke_key(key).await?;
-                talk::line(&format!("{key} is revoked"))?;
+                if context.is_json() {
+                    talk::json(&serde_json::json!({ "id": key, "revoked": true }))?;
+                } else {
+                    talk::line(&format!("{key} is revoked"))?;
+                }
             }
         }
         Ok(Exit::Done)

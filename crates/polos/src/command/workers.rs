@@ -28,7 +28,11 @@ impl Command {
             Self::List => list(context).await,
             Self::Drain { worker } => {
                 context.client().await?.drain_worker(worker).await?;
-                talk::line(&format!("{worker} drains: it gets no new runs"))?;
+                if context.is_json() {
+                    talk::json(&serde_json::json!({ "id": worker, "state": "draining" }))?;
+                } else {
+                    talk::line(&format!("{worker} drains: it gets no new runs"))?;
+                }
                 Ok(Exit::Done)
             }
         }

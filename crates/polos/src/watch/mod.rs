@@ -5,14 +5,14 @@ mod feed;
 mod voice;
 
 use crate::context::Context;
-use crate::exit::Exit;
+use crate::exit::{Exit, Problem};
 use crate::{host, prompt, talk};
 use anyhow::Result;
 use feed::{Feed, Heard};
 use polos_protocol::record::Open;
 use polos_protocol::rest::RunEvent;
 use polos_protocol::{Kind, Record, RunId, State};
-use polos_sdk::client::Client;
+use polos_sdk::client::{Client, ClientError};
 use voice::Voice;
 
 /// How to follow.
@@ -64,11 +64,23 @@ pub(crate) async fn follow(
     };
     watch.feed.follow(run);
     tokio::select! {
-        ended = watch.until_rest() => ended,
+        ended = watch.until_rest() => ended.map_err(|error| orphaned(error, run)),
         () = host::asked_to_end() => {
             talk::say(&format!("\n{}", parting(context, run)));
             Ok(Ended::Detached)
         }
+    }
+}
+
+/// A server that was another command's is gone with it; the run is not.
+fn orphaned(error: anyhow::Error, run: RunId) -> anyhow::Error {
+    match error.downcast_ref::<ClientError>() {
+        Some(ClientError::Unreachable { .. }) => Problem::new(
+            "no_answer",
+            "the server has ended; nothing that is recorded is lost",
+            format!("the run goes on with `polos runs tail {run}`, or with `polos dev`"),
+        ),
+        _ => error,
     }
 }
 

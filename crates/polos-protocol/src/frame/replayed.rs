@@ -3,8 +3,9 @@
 //!
 //! A worker that finds `POLOS_REPLAY` in its environment connects to no server. It connects to the
 //! Unix socket of that path and speaks the frames of this protocol there, one JSON text a line:
-//! `hello`; then for each `start` it asks for pages (`more`) and values (`fetch`, which come
-//! whole in one `blob`) as usual, and answers `replayed` instead of recording anything.
+//! `hello`; then for each `start` it takes the journal's pages (`append`, the next one after each
+//! `more`), asks for values (`fetch`, which come whole in one `blob`), and answers `replayed` instead
+//! of recording anything.
 
 use crate::{Blocked, RunId, StepKey};
 use schemars::JsonSchema;

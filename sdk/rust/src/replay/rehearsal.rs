@@ -74,6 +74,9 @@ impl Rehearsal {
             if let Some(need) = self.needs.pop_front() {
                 return need;
             }
+            if !self.run.is_loaded() {
+                return Need::Page(self.run.seq());
+            }
             if let Some(found) = self.found(&turn) {
                 return Need::Nothing(Box::new(found));
             }

@@ -350,6 +350,11 @@ impl Run {
         }
     }
 
+    /// True once the whole journal is here.
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.shared.core().machine.is_loaded()
+    }
+
     /// The next thing to be done outside, with no effect made of it: not even the closure of a step
     /// is called.
     pub(crate) fn next_unbegun(&mut self) -> Option<Output> {

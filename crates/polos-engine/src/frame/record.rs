@@ -237,6 +237,17 @@ fn admit(
     too_large("key", record.key.as_str().len(), limits::KEY_BYTES_MAX)?;
     let value = record.value.as_ref().and_then(Value::text).map_or(0, str::len);
     too_large("value", value, limits::VALUE_INLINE_BYTES_MAX)?;
+    if let (Kind::Emit, Some(kept)) =
+        (record.kind, record.value.as_ref().and_then(Value::reference))
+    {
+        // Whoever takes the event gets what stands in it, not what it refers to.
+        let size = usize::try_from(kept.size).unwrap_or(usize::MAX);
+        too_large(
+            "payload of an event",
+            size.max(limits::VALUE_INLINE_BYTES_MAX + 1),
+            limits::VALUE_INLINE_BYTES_MAX,
+        )?;
+    }
     let detail = record.detail.as_deref().map_or(0, |detail| detail.get().len());
     too_large("detail", detail, DETAIL_BYTES_MAX)?;
     live.journal.check(record.kind, &record.key)?;

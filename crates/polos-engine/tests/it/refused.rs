@@ -3,9 +3,10 @@
 use crate::rig::{Hands, Rig, json, key};
 use polos_engine::{Request, Response};
 use polos_protocol::record::{
-    Kind, NewRecord, Open, OpenApproval, OpenChild, OpenEvent, RunOptions,
+    EmitDetail, Kind, NewRecord, Open, OpenApproval, OpenChild, OpenEvent, RunOptions,
 };
 use polos_protocol::rest::{Approval, ApprovalState, DecideRequest, PublishRequest};
+use polos_protocol::value::BlobRef;
 use polos_protocol::{ApprovalId, Namespace, RunId, SessionId, Value};
 use polos_store::Read;
 use polos_store::read::PageRequest;
@@ -134,4 +135,17 @@ fn another_value_is_another_decision() {
     assert!(decide(&mut rig, id, with(1)).is_ok());
     assert!(decide(&mut rig, id, with(1)).is_ok(), "the same answer again");
     assert_eq!(decide(&mut rig, id, with(2)).unwrap_err(), "already_decided");
+}
+
+#[test]
+fn an_event_cannot_carry_what_is_kept_apart() {
+    let mut rig = Rig::new();
+    let mut hands = working(&mut rig);
+    let detail = EmitDetail { topic: "t".into(), run: None };
+    let mut record = NewRecord::new(0, Kind::Emit, key("e"), 0).with_detail(&detail).unwrap();
+    record.value = Some(Value::from_reference(BlobRef { hash: "h".into(), size: 2 << 20 }));
+    rig.record(1, &mut hands, record);
+    let blocked = rig.run(hands.run).status.blocked.unwrap();
+    assert!(blocked.message.contains("the payload of an event has 2097152 bytes"), "{blocked:?}");
+    assert_eq!(rig.store.topic_head(&Namespace::default(), "t").unwrap(), 0);
 }

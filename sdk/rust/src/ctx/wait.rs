@@ -9,7 +9,7 @@ use crate::replay::What;
 use polos_protocol::record::{
     Answer, ApprovalKind, EmitDetail, EventValue, OpenApproval, OpenEvent,
 };
-use polos_protocol::{Failure, Millis, RunId, Value};
+use polos_protocol::{Failure, Millis, RunId, Value, limits};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use std::marker::PhantomData;
@@ -216,7 +216,7 @@ impl Publish {
 
     pub(crate) fn into_unit(self, direct: bool) -> Unit {
         let (shared, name, detail) = (self.ctx.shared, self.name, self.detail);
-        Unit(self.payload.map_err(Error::from).map(|payload| {
+        Unit(self.payload.and_then(carried).map_err(Error::from).map(|payload| {
             let wanted =
                 Wanted::Ready(What::Emit { detail: Box::new(detail), payload: Box::new(payload) });
             let mut prepared = Prepared::new(name, wanted);
@@ -224,6 +224,19 @@ impl Publish {
             Pending::new(shared, prepared)
         }))
     }
+}
+
+/// An event stands on its own: what is kept apart for a run is not at hand for who takes it.
+fn carried(payload: Value) -> Result<Value, Failure> {
+    if payload.size() <= limits::VALUE_INLINE_BYTES_MAX as u64 {
+        return Ok(payload);
+    }
+    let message = format!(
+        "an event carries at most {} bytes, not {}; keep the value elsewhere and publish where",
+        limits::VALUE_INLINE_BYTES_MAX,
+        payload.size()
+    );
+    Err(Failure::new("value_too_large", message).terminal())
 }
 
 /// The future of what has no value.

@@ -445,6 +445,18 @@ fn misuse_is_said() {
 }
 
 #[test]
+fn an_event_that_is_too_large_is_refused_before_it_is_published() {
+    let code = workflow(|ctx: Ctx, (): ()| async move {
+        let refused = ctx.publish("t", &"x".repeat(2 << 20)).await.unwrap_err();
+        ctx.publish("t", "small").await?;
+        Ok(refused.code().to_owned())
+    });
+    let mut world = World::new(1);
+    assert_eq!(completed(&world.drive(&code)), "\"value_too_large\"");
+    assert_eq!(world.keys(Kind::Emit), ["t"]);
+}
+
+#[test]
 fn a_panic_beside_open_steps_is_the_error_and_not_misuse() {
     let code = workflow(|ctx: Ctx, (): ()| async move {
         let waits = ctx.signal::<u32>("never");

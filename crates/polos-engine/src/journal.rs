@@ -254,6 +254,11 @@ impl Journal {
             .collect()
     }
 
+    /// True if a `once` step's intent stands under this key.
+    pub(crate) fn is_intended(&self, key: &StepKey) -> bool {
+        self.keys.get(key).is_some_and(|taken| taken.intent)
+    }
+
     /// Intents that stand and have no outcome, as keys.
     pub(crate) fn in_doubt(&self) -> Vec<StepKey> {
         self.keys.iter().filter(|(_, t)| t.intent && !t.step).map(|(key, _)| key.clone()).collect()

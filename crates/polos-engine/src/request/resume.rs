@@ -58,9 +58,11 @@ impl Engine {
             Some(OpenWait::Child { run, .. }) if self.may_end_again(run) => {
                 self.reset_only(id, key, from_seq, by);
             }
-            // Nothing comes any more for what timed out or was cancelled: it is opened anew.
-            Some(_) => self.take_back_key(id, key, by),
-            None => self.reset_only(id, key, from_seq, by),
+            // The intent of a `once` step stands: it may have acted.
+            None if live.journal.is_intended(&key) => self.reset_only(id, key, from_seq, by),
+            // A step has all its attempts again. What timed out or was cancelled is opened anew:
+            // nothing would come for it any more.
+            _ => self.take_back_key(id, key, by),
         }
     }
 

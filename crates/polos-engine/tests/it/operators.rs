@@ -187,3 +187,36 @@ fn a_run_that_never_ran_is_cancelled_at_once() {
     rig.worker(1);
     assert!(rig.starts(1).is_empty());
 }
+
+#[test]
+fn a_resumed_step_has_all_its_attempts_again() {
+    let mut rig = Rig::new();
+    let run = rig.start_run();
+    rig.worker(1);
+    let (_, mut hands) = rig.take(1);
+    for attempt in 1..=2 {
+        let detail = polos_protocol::record::AttemptDetail { attempt, next_ms: 0, message: None };
+        let record = NewRecord::new(0, Kind::Attempt, key("b"), hands.seq);
+        rig.record(1, &mut hands, record.with_detail(&detail).unwrap());
+    }
+    failing_step(&mut rig, &mut hands, "b");
+    rig.frames(1);
+    rig.verb(run, Verb::Resume(ResumeRequest::default()));
+    let (start, _) = rig.take(1);
+    assert!(start.journal.iter().all(|record| record.kind() != Kind::Attempt));
+}
+
+#[test]
+fn a_resumed_once_step_is_still_in_doubt() {
+    let mut rig = Rig::new();
+    let run = rig.start_run();
+    rig.worker(1);
+    let (_, mut hands) = rig.take(1);
+    once(&mut rig, &mut hands, "charge", false);
+    failing_step(&mut rig, &mut hands, "charge");
+    rig.frames(1);
+    rig.verb(run, Verb::Resume(ResumeRequest::default()));
+    let (start, _) = rig.take(1);
+    let kinds: Vec<Kind> = start.journal.iter().map(polos_protocol::Record::kind).collect();
+    assert!(kinds.contains(&Kind::Intent) && !kinds.contains(&Kind::Step), "{kinds:?}");
+}

@@ -10,7 +10,7 @@ mod throughput;
 use crate::bench::Bench;
 use crate::disk::{self, Fsync};
 use crate::figure::{Figure, number};
-use anyhow::{Context as _, Result};
+use anyhow::{Result, bail};
 use serde::Serialize;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -53,6 +53,8 @@ struct Report {
     fsync_before: Fsync,
     fsync_after: Fsync,
     figures: Vec<Figure>,
+    /// Measurements that broke off, and why.
+    failures: Vec<String>,
 }
 
 type Measure = fn(&Place) -> Result<Vec<Figure>>;
@@ -72,11 +74,22 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let fsync_before = disk::fsync(&args.dir)?;
     let load_before = load()?;
     let place = Place { root: args.dir, polos };
-    let mut figures = Vec::new();
+    let (mut figures, mut failures) = (Vec::new(), Vec::new());
     let wanted = |name: &str| args.only.as_ref().is_none_or(|word| name.contains(word.as_str()));
     for (name, measure) in ALL.iter().filter(|(name, _)| wanted(name)) {
         progress(&format!("measuring {name} …"));
-        figures.extend(measure(&place).with_context(|| format!("measuring {name}"))?);
+        match measure(&place) {
+            Ok(measured) => {
+                for figure in &measured {
+                    progress(&figure.line());
+                }
+                figures.extend(measured);
+            }
+            Err(error) => {
+                progress(&format!("{name} broke off: {error:#}"));
+                failures.push(format!("{name}: {error:#}"));
+            }
+        }
     }
     let server = place.polos.as_deref().unwrap_or(Path::new("polos-bench server"));
     let report = Report {
@@ -87,8 +100,13 @@ pub(crate) fn run(args: Args) -> Result<()> {
         fsync_before,
         fsync_after: disk::fsync(&place.root)?,
         figures,
+        failures,
     };
-    print(&report, args.json)
+    print(&report, args.json)?;
+    if report.failures.is_empty() {
+        return Ok(());
+    }
+    bail!("{} of the measurements broke off", report.failures.len())
 }
 
 /// The `polos` that was built with this program.
@@ -116,6 +134,9 @@ fn print(report: &Report, json: bool) -> Result<()> {
     writeln!(out)?;
     for figure in &report.figures {
         writeln!(out, "{}", figure.line())?;
+    }
+    for failure in &report.failures {
+        writeln!(out, "broke off         {failure}")?;
     }
     Ok(())
 }

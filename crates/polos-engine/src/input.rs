@@ -86,11 +86,29 @@ pub enum Input {
     Tick,
 }
 
+/// A large value that was checked, and the SHA-256 of its text in hex.
+#[derive(Clone)]
+pub struct Kept {
+    /// The hash.
+    pub hash: Arc<str>,
+    /// The text.
+    pub text: Arc<str>,
+}
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "({} bytes as {})", self.text.len(), self.hash)
+    }
+}
+
 /// What one can ask the engine. Everything that only reads goes to the store instead.
 #[derive(Debug, Clone)]
 pub enum Request {
     /// Start a run.
     Start(Box<StartRequest>),
+    /// Start a run whose input is too large to stand inline: it is kept apart, and what the request
+    /// itself has for an input is not looked at.
+    StartWith(Box<StartRequest>, Kept),
     /// Do an operator's verb to a run.
     Verb(RunId, Verb),
     /// Answer an approval.

@@ -34,6 +34,6 @@ mod worker;
 
 pub use engine::{Config, Engine};
 pub use error::Error;
-pub use input::{ConnectionId, Input, Moment, Request, RequestId};
+pub use input::{ConnectionId, Input, Kept, Moment, Request, RequestId};
 pub use output::{Output, Response};
 pub use pager::Pager;

@@ -2,8 +2,11 @@
 
 use crate::journal::Journal;
 use polos_protocol::wait::Leaf;
-use polos_protocol::{Millis, Record, RunId, Wait, WorkerId};
+use polos_protocol::{Millis, Record, RunId, State, Wait, WorkerId};
 use polos_store::row::{Run, SignalRow};
+
+/// A new run with a larger input does not stay in memory while it waits for a worker.
+const FRESH_INPUT_BYTES_MAX: u64 = 4 << 10;
 
 /// A run in memory. What stands here is newer than the store, or the same.
 #[derive(Debug)]
@@ -65,6 +68,13 @@ impl Live {
 
     pub(crate) fn id(&self) -> RunId {
         self.run.row.id
+    }
+
+    /// True for a new run that waits for a worker, and is small enough to wait in memory.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.run.status.state == State::Queued
+            && self.journal.seq == 0
+            && self.run.row.input.size() <= FRESH_INPUT_BYTES_MAX
     }
 
     /// True if `wait` has come true by what the journal holds.

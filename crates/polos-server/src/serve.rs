@@ -5,6 +5,7 @@ use crate::auth::{self, Hosts, Keys, TokenError};
 use crate::clock::Clock;
 use crate::driver::{self, Handle, Service};
 use crate::rest::{self, App, Parts};
+use crate::worker::Sockets;
 use crate::{listener, retention};
 use polos_engine::Config;
 use polos_store::{ReadError, Store};
@@ -91,6 +92,9 @@ pub enum Error {
     /// The keys cannot be read.
     #[error("the API keys cannot be read: {0}")]
     Keys(#[source] ReadError),
+    /// The system gives no thread.
+    #[error("a thread for the workers' sockets cannot start: {0}")]
+    Thread(#[source] std::io::Error),
     /// The driver has ended. The process must end with it.
     #[error(transparent)]
     Driver(#[from] driver::Error),
@@ -130,6 +134,7 @@ pub async fn serve(options: Options, store: Arc<dyn Store>) -> Result<Server, Er
         hosts: Hosts::new(address, &hosts),
         version: version.clone(),
         schema,
+        sockets: Sockets::start().map_err(Error::Thread)?,
         stopping: stopping.clone(),
     });
     let url = address::url(address);

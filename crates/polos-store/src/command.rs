@@ -62,7 +62,8 @@ pub enum Change {
     InsertRun(Arc<RunRow>, Box<RunStatus>),
     /// Rewrites where a run stands.
     UpdateRun(RunId, Box<RunStatus>),
-    /// Appends to a run's journal; one row each, no other row is touched.
+    /// Appends to a run's journal; one row each. No other row is touched, but that the run refers to
+    /// the blobs to which the values refer; the same holds for a new run's input.
     AppendRecords(RunId, Vec<RecordRow>),
     /// Sets a timer; one with the same (run, kind, key) is replaced.
     PutTimer(TimerRow),

@@ -256,6 +256,13 @@ pub trait Read {
         namespace: &Namespace,
         page: &PageRequest,
     ) -> Result<PageOf<AuditRow>, ReadError>;
+    /// The size of a blob to which a run refers.
+    fn blob_size(
+        &self,
+        namespace: &Namespace,
+        run: RunId,
+        hash: &str,
+    ) -> Result<Option<u64>, ReadError>;
     /// A blob's text.
     fn blob(&self, namespace: &Namespace, hash: &str) -> Result<Option<Arc<str>>, ReadError>;
     /// Live output of a run after a place, at most `limit` pieces.

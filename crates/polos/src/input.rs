@@ -6,7 +6,7 @@ use polos_protocol::Json;
 use std::io::Read;
 
 /// The largest input that is read, in bytes: what the server takes at the most.
-const INPUT_BYTES_MAX: u64 = polos_protocol::limits::VALUE_INLINE_BYTES_MAX as u64;
+const INPUT_BYTES_MAX: u64 = polos_protocol::limits::BLOB_BYTES_MAX as u64;
 
 /// Reads JSON as it was given on the command line.
 pub(crate) fn json(given: &str) -> Result<Json> {

@@ -1,5 +1,6 @@
-//! Parked runs that wait for a crowd: they stay in memory for a while, within a limit, so that ten
-//! thousand children that end do not have their parent's journal read ten thousand times.
+//! Runs that stay in memory for a while though no worker has them, within a limit: those that are
+//! parked and wait for a crowd, so that ten thousand children that end do not have their parent's
+//! journal read ten thousand times; and new ones, so that giving them to a worker reads nothing.
 
 use super::Engine;
 use crate::live::Live;
@@ -8,10 +9,13 @@ use std::collections::{BTreeMap, HashMap};
 
 /// A parked run with fewer waits open is read again when it is needed.
 const OPENS_MIN: usize = 32;
-/// How many records of journals are kept for parked runs, in all.
+/// How many records of journals are kept for runs without a worker, in all.
 const RECORDS_MAX: u64 = 50_000;
 
-/// The parked runs that are in memory, by when they were last touched.
+/// What a new run counts for: its row and its input, though it has no record yet.
+const FRESH_RECORDS: u64 = 12;
+
+/// The runs without a worker that are in memory, by when they were last touched.
 #[derive(Debug, Default)]
 pub(super) struct Crowd {
     by_age: BTreeMap<u64, RunId>,
@@ -49,7 +53,8 @@ impl Crowd {
 }
 
 impl Engine {
-    /// Forgets the runs of the last batch that no worker has, but for those that wait for many.
+    /// Forgets the runs of the last batch that no worker has, but for those that wait for many, and
+    /// new ones.
     pub(super) fn evict(&mut self) {
         for run in std::mem::take(&mut self.touched) {
             match self.runs.get(&run) {
@@ -57,6 +62,7 @@ impl Engine {
                 Some(live) if waits_for_many(live) => {
                     self.crowd.touch(run, live.journal.len());
                 }
+                Some(live) if live.is_fresh() => self.crowd.touch(run, FRESH_RECORDS),
                 _ => {
                     self.crowd.forget(run);
                     self.runs.remove(&run);

@@ -19,6 +19,10 @@ impl Engine {
         if !self.check_hold(hold) || !self.has_all(hold, request.n) {
             return Ok(());
         }
+        if let Some(bad) = self.bad_reference(hold.run, Some(&request.value), store)? {
+            self.revoke_invalid(hold, &bad);
+            return Ok(());
+        }
         self.finish(hold.run, End::Completed(request.value), store)?;
         self.send(worker, FromServer::Done(RunRef { run: hold.run, assignment: hold.assignment }));
         Ok(())

@@ -11,6 +11,7 @@ mod more;
 mod open;
 mod park;
 mod record;
+mod reference;
 mod stream;
 mod wait;
 

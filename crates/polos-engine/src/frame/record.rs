@@ -60,6 +60,10 @@ impl Engine {
         let Some(live) = self.runs.get_mut(&id) else { return Ok(None) };
         let (was_up_to_date, before) = (live.is_up_to_date(), live.journal.seq);
         let sent = live.held.as_ref().and_then(|held| held.sent_seq);
+        if let Some(bad) = self.bad_reference_in(id, &of_run.records, store)? {
+            self.revoke_invalid(hold, &bad);
+            return Ok(None);
+        }
         let Taken { rows, opened, misfit } = self.take_in(hold, of_run.records);
         if let Some(misfit) = misfit {
             self.flush(id, rows);

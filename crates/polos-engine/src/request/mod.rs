@@ -40,7 +40,12 @@ impl Engine {
     ) -> Result<Response, Error> {
         let caller = Caller { namespace, principal };
         match request {
-            Request::Start(request) => self.start(caller, *request, store).map(Response::Started),
+            Request::Start(request) => {
+                self.start(caller, *request, None, store).map(Response::Started)
+            }
+            Request::StartWith(request, kept) => {
+                self.start(caller, *request, Some(kept), store).map(Response::Started)
+            }
             Request::Verb(run, verb) => self.verb(caller, run, verb, store).map(Response::Done),
             Request::Decide(id, request) => self
                 .decide(caller, id, request, store)

@@ -3,12 +3,13 @@
 use super::Caller;
 use crate::engine::Engine;
 use crate::error::{Class, Error};
+use crate::input::Kept;
 use polos_protocol::record::RunOptions;
-use polos_protocol::rest::StartRequest;
-use polos_protocol::rest::StartResponse;
+use polos_protocol::rest::{StartRequest, StartResponse};
+use polos_protocol::value::BlobRef;
 use polos_protocol::{Definition, Namespace, RunId, Value, limits};
 use polos_store::row::RunRow;
-use polos_store::{Check, Read};
+use polos_store::{Change, Check, Read};
 use std::sync::Arc;
 
 /// Checks a name that people give: of a workflow, topic, queue or key.
@@ -28,10 +29,17 @@ impl Engine {
         &mut self,
         caller: Caller<'_>,
         request: StartRequest,
+        kept: Option<Kept>,
         store: &dyn Read,
     ) -> Result<StartResponse, Error> {
         self.check_start(caller, &request, store)?;
-        let input = request.input.clone().into_value();
+        let input = match &kept {
+            Some(Kept { hash, text }) => {
+                let (hash, size) = (hash.clone(), text.len() as u64);
+                Value::from_reference(BlobRef { hash, size })
+            }
+            None => request.input.clone().into_value(),
+        };
         if let Some(key) = &request.key {
             let known = self.overlay.start_key(caller.namespace, &request.workflow, key, store)?;
             if let Some(id) = known {
@@ -39,6 +47,9 @@ impl Engine {
             }
         }
         let id = self.new_run(caller, request, input, None);
+        if let Some(Kept { hash, text }) = kept {
+            self.change(Change::PutBlob { hash, text, run: id });
+        }
         Ok(StartResponse { id, existing: false, state: polos_protocol::State::Queued })
     }
 

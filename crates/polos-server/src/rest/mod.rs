@@ -28,6 +28,7 @@ pub use openapi::document;
 
 use crate::auth::{Hosts, Keys};
 use crate::driver::Handle;
+use crate::worker::Sockets;
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware;
@@ -48,6 +49,8 @@ pub(crate) struct Parts {
     pub(crate) version: String,
     /// The version of the store's schema.
     pub(crate) schema: u32,
+    /// Where the workers' connections live.
+    pub(crate) sockets: Sockets,
     /// Cancelled when the server stops: whatever is open ends.
     pub(crate) stopping: CancellationToken,
 }

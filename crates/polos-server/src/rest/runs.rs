@@ -1,19 +1,20 @@
 //! Runs: start, list, look at, and wait for.
 
-use super::body::JsonBody;
+use super::body::{JsonBody, LARGE_BODY_BYTES_MAX, off_the_loop};
 use super::error::Refusal;
 use super::query::{Id, LIMIT, PAGE, Parameter, Query, invalid, parameter};
 use super::route::{Route, get, post};
 use super::{App, view};
 use crate::auth::Caller;
 use crate::json;
+use crate::worker::hex;
 use axum::Json;
 use axum::extract::State as Shared;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use polos_engine::{Request, Response as Answer};
+use polos_engine::{Kept, Request, Response as Answer};
 use polos_protocol::frame::Start;
-use polos_protocol::limits::VALUE_INLINE_BYTES_MAX;
+use polos_protocol::limits::{BLOB_BYTES_MAX, VALUE_INLINE_BYTES_MAX};
 use polos_protocol::rest::{
     JournalEntry, JournalPage, Page, RunFilter, Scope, StartRequest, StartResponse,
 };
@@ -21,6 +22,7 @@ use polos_protocol::run::{RunDetail, RunResult, RunSummary};
 use polos_protocol::supersede::{Mark, Superseded};
 use polos_protocol::{Kind, Namespace, RunId, State};
 use polos_store::{Read, ReadError};
+use sha2::{Digest, Sha256};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -88,10 +90,17 @@ pub(super) fn routes() -> Vec<Route> {
 async fn start(
     Shared(app): Shared<App>,
     caller: Caller,
-    body: JsonBody<StartRequest>,
+    body: JsonBody<StartRequest, LARGE_BODY_BYTES_MAX>,
 ) -> Result<Response, Refusal> {
-    check_value("input", &body.value.input)?;
-    let request = Request::Start(Box::new(body.value));
+    let mut start = Box::new(body.value);
+    let request = if start.input.text().len() > VALUE_INLINE_BYTES_MAX {
+        drop(body.text);
+        let input = std::mem::take(&mut start.input);
+        Request::StartWith(start, off_the_loop(move || keep("input", &input)).await?)
+    } else {
+        check_value("input", &start.input)?;
+        Request::Start(start)
+    };
     match app.ask(caller.namespace, &caller.principal, request).await? {
         Answer::Started(started) => {
             let status = if started.existing { StatusCode::OK } else { StatusCode::CREATED };
@@ -101,14 +110,24 @@ async fn start(
     }
 }
 
+/// Checks a value that is to be kept apart, and names it.
+fn keep(what: &str, value: &polos_protocol::Json) -> Result<Kept, Refusal> {
+    check_within(what, value.text(), BLOB_BYTES_MAX)?;
+    let text = value.text();
+    Ok(Kept { hash: hex(&Sha256::digest(text)).into(), text: text.into() })
+}
+
 /// Refuses a value that is larger or deeper than a record carries.
 pub(super) fn check_value(what: &str, value: &polos_protocol::Json) -> Result<(), Refusal> {
-    let text = value.text();
-    if text.len() > VALUE_INLINE_BYTES_MAX {
+    check_within(what, value.text(), VALUE_INLINE_BYTES_MAX)
+}
+
+fn check_within(what: &str, text: &str, bytes_max: usize) -> Result<(), Refusal> {
+    if text.len() > bytes_max {
         return Err(Refusal::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "value_too_large",
-            format!("`{what}` has {} bytes; the limit is {VALUE_INLINE_BYTES_MAX}", text.len()),
+            format!("`{what}` has {} bytes; the limit is {bytes_max}", text.len()),
             "keep it in a file or a bucket, and send where it is",
         ));
     }

@@ -62,7 +62,7 @@ async fn connect(
         revoked: caller.revoked,
         stopping: app.stopping.clone(),
     };
-    worker::upgrade(app.handle.clone(), admission, request)
+    worker::upgrade(app.handle.clone(), admission, app.sockets.clone(), request)
 }
 
 async fn describe() -> Response {

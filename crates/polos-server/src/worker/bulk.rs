@@ -175,7 +175,7 @@ impl Bulk {
         let _ = self.handle.send(message).await;
     }
 
-    /// A piece of the value whose turn it is.
+    /// The next piece of the first value.
     fn piece(&mut self) -> Option<Blob> {
         let mut value = self.values.pop_front()?;
         let end = piece_end(&value.text, value.offset);
@@ -187,7 +187,8 @@ impl Bulk {
         };
         value.offset = end;
         if end < value.text.len() {
-            self.values.push_back(value);
+            // The pieces of a value follow each other: two runs may have asked for the same one.
+            self.values.push_front(value);
         }
         Some(piece)
     }

@@ -9,10 +9,12 @@ mod memory;
 mod merge;
 mod process;
 mod socket;
+mod sockets;
 mod uploads;
 mod writer;
 
 pub(crate) use socket::upgrade;
+pub(crate) use sockets::Sockets;
 pub(crate) use uploads::hex;
 
 use polos_protocol::Namespace;

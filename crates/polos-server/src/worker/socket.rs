@@ -1,15 +1,18 @@
 //! The worker's WebSocket: the handshake, and messages as frames.
 
 use super::hello::too_large;
-use super::{Admission, Incoming, Outgoing, Text, connection, fatal};
+use super::{Admission, Incoming, Outgoing, Sockets, Text, connection, fatal};
 use crate::driver::Handle;
 use crate::rest::Refusal;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response, StatusCode, header};
+use bytes::Bytes;
 use futures_util::{SinkExt, Stream, StreamExt, future};
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use polos_protocol::limits::MESSAGE_BYTES_MAX;
 use std::future::ready;
+use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -19,23 +22,26 @@ use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
 const READ_BYTES_MAX: usize = 4 * MESSAGE_BYTES_MAX;
 const WRITE_BUFFER_BYTES: usize = 128 << 10;
 
-/// Answers the handshake and serves the connection on a task of its own.
+/// Answers the handshake and serves the connection on one of the sockets' threads.
 pub(crate) fn upgrade(
     handle: Handle,
     admission: Admission,
+    sockets: Sockets,
     mut request: Request<Body>,
 ) -> Result<Response<Body>, Refusal> {
     let accept = accept_key(request.headers())?;
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
-        match upgrade.await {
-            Ok(upgraded) => {
-                let config = Some(config());
-                let io = TokioIo::new(upgraded);
-                let socket = WebSocketStream::from_raw_socket(io, Role::Server, config).await;
-                let (sink, stream) = socket.split();
-                let sink = sink.with(|out| ready(Ok::<_, Error>(message(out))));
-                connection::serve(handle, admission, incoming(stream), sink).await;
+        match upgrade.await.map_err(std::io::Error::other).and_then(detach) {
+            Ok((stream, read)) => {
+                let home = sockets.next().clone();
+                // The threads live as long as their connections.
+                home.spawn(async move {
+                    let _sockets = sockets;
+                    if let Err(error) = serve(handle, admission, stream, read).await {
+                        tracing::warn!(%error, "a worker's socket cannot be served");
+                    }
+                });
             }
             Err(error) => tracing::debug!(%error, "a worker's handshake broke off"),
         }
@@ -47,6 +53,29 @@ pub(crate) fn upgrade(
         .header(header::SEC_WEBSOCKET_ACCEPT, accept)
         .body(Body::empty())
         .map_err(|error| Refusal::internal(&error))
+}
+
+/// Takes the socket out of the reactor that answered the handshake, with what was read already.
+fn detach(upgraded: Upgraded) -> std::io::Result<(std::net::TcpStream, Bytes)> {
+    let parts = upgraded
+        .downcast::<TokioIo<TcpStream>>()
+        .map_err(|_| std::io::Error::other("it is no socket of the listener's"))?;
+    Ok((parts.io.into_inner().into_std()?, parts.read_buf))
+}
+
+async fn serve(
+    handle: Handle,
+    admission: Admission,
+    stream: std::net::TcpStream,
+    read: Bytes,
+) -> std::io::Result<()> {
+    let stream = TcpStream::from_std(stream)?;
+    let (read, config) = (read.to_vec(), Some(config()));
+    let socket = WebSocketStream::from_partially_read(stream, read, Role::Server, config).await;
+    let (sink, stream) = socket.split();
+    let sink = sink.with(|out| ready(Ok::<_, Error>(message(out))));
+    connection::serve(handle, admission, incoming(stream), sink).await;
+    Ok(())
 }
 
 fn config() -> WebSocketConfig {

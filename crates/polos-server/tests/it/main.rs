@@ -10,4 +10,5 @@ mod outage;
 mod pages;
 mod runs;
 mod server;
+mod values;
 mod worker;

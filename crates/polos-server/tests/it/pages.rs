@@ -31,6 +31,7 @@ async fn send(worker: &mut Worker, start: &Start, records: Vec<NewRecord>) {
 async fn give_back(worker: &mut Worker, start: &Start) {
     let (run, assignment) = (start.run, start.assignment);
     worker.send(&FromWorker::Release(RunRef { run, assignment })).await;
+    assert!(matches!(worker.receive().await, FromServer::Done(done) if done.run == run));
 }
 
 /// A worker of two pages, and a run with a long journal that it is given for the second time.

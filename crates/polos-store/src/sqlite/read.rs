@@ -210,6 +210,15 @@ impl Read for Store {
         self.reads.with(|connection| audit::list(connection, namespace, page))
     }
 
+    fn blob_size(
+        &self,
+        namespace: &Namespace,
+        run: RunId,
+        hash: &str,
+    ) -> Result<Option<u64>, ReadError> {
+        self.reads.with(|connection| blob::size(connection, namespace, run, hash))
+    }
+
     fn blob(&self, namespace: &Namespace, hash: &str) -> Result<Option<Arc<str>>, ReadError> {
         self.reads.with(|connection| blob::text(connection, namespace, hash))
     }

@@ -184,6 +184,9 @@ impl Picture {
                 self.line(("replay", after, bytes_max, upto), records);
             }
         }
+        for name in &universe.names {
+            self.line(("blob size", name), store.blob_size(namespace, run, name)?);
+        }
         self.line("value", store.journal_value(namespace, run, 1)?);
         for key in &universe.keys {
             self.line(("key", key), store.journal_key(namespace, run, key)?);

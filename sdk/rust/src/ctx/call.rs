@@ -4,9 +4,11 @@ use crate::ctx::Ctx;
 use crate::ctx::leaf::{Leaf, Pending, Prepared, Wanted};
 use crate::error::{Error, Result};
 use crate::json;
-use crate::replay::{FingerprintPolicy, OpenSpec, RequestId, Shared, What, fingerprint};
+use crate::replay::{
+    FingerprintPolicy, OpenSpec, RequestId, Shared, What, check_size, fingerprint,
+};
 use polos_protocol::record::{Open, OpenChild, Placement, RunOptions};
-use polos_protocol::{Failure, RunId, StepKey, Value};
+use polos_protocol::{Failure, RunId, StepKey, Value, limits};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::marker::PhantomData;
@@ -132,9 +134,11 @@ impl<T: DeserializeOwned> Call<T> {
     }
 
     fn prepare(self, handle: bool, detached: bool, direct: bool) -> Result<Prepared> {
+        let input =
+            self.input.and_then(|input| check_size(&input, limits::BLOB_BYTES_MAX).map(|()| input));
         let child = OpenChild {
             workflow: self.workflow,
-            input: self.input.map_err(Error::from)?,
+            input: input.map_err(Error::from)?,
             options: self.options,
             detached,
         };

@@ -4,6 +4,7 @@
 use crate::replay::ending::{Ending, Phase};
 use crate::replay::{Machine, RequestId, derive};
 use polos_protocol::frame::{Blob, FetchRequest, FromWorker, StoreRequest};
+use polos_protocol::record::{Open, OpenChild};
 use polos_protocol::value::BlobRef;
 use polos_protocol::{Failure, NewRecord, Value, limits};
 use std::collections::HashMap;
@@ -25,6 +26,8 @@ pub(crate) struct Blobs {
 #[derive(Debug)]
 enum Deferred {
     Record(Box<NewRecord>, Option<RequestId>),
+    /// A child whose input it is.
+    Child(Box<NewRecord>, RequestId, Box<OpenChild>),
     Output,
 }
 
@@ -127,6 +130,12 @@ impl Machine {
         }
     }
 
+    /// Opens a child whose input is too large to stand in the record: that is stored first.
+    pub(crate) fn submit_child(&mut self, record: NewRecord, id: RequestId, child: OpenChild) {
+        let input = child.input.clone();
+        self.store(input, Deferred::Child(Box::new(record), id, Box::new(child)));
+    }
+
     fn store(&mut self, value: Value, deferred: Deferred) {
         let hash: Arc<str> = derive::sha256_hex(value.text().unwrap_or_default()).into();
         if let Some((_, waiting)) = self.blobs.storing.get_mut(&hash) {
@@ -163,6 +172,13 @@ impl Machine {
                     record.value = Some(reference.clone());
                     self.submit_with(*record, request, Some(value.clone()));
                 }
+                Deferred::Child(record, request, child) => {
+                    let child = OpenChild { input: reference.clone(), ..*child };
+                    match record.with_detail(&Open::Child(child)) {
+                        Ok(record) => self.submit(record, Some(request)),
+                        Err(cause) => self.block_unreadable(&cause),
+                    }
+                }
                 Deferred::Output if matches!(self.phase, Phase::Storing) => {
                     self.end(Ending::Complete(reference.clone()));
                 }
@@ -196,10 +212,19 @@ pub(crate) fn fits_inline(value: &Value) -> bool {
 }
 
 fn too_large(value: &Value) -> Failure {
+    refuse_above(value, limits::BLOB_BYTES_MAX)
+}
+
+/// Refuses a value that is larger than its place allows.
+pub(crate) fn check_size(value: &Value, bytes_max: usize) -> Result<(), Failure> {
+    if value.size() > bytes_max as u64 { Err(refuse_above(value, bytes_max)) } else { Ok(()) }
+}
+
+fn refuse_above(value: &Value, bytes_max: usize) -> Failure {
     let message = format!(
-        "a value of {} bytes is larger than the limit of {} bytes; keep it elsewhere and record where",
+        "a value of {} bytes is larger than the limit of {bytes_max} bytes; keep it elsewhere and \
+         record where",
         value.size(),
-        limits::BLOB_BYTES_MAX
     );
     Failure::new("value_too_large", message).terminal()
 }

@@ -3,13 +3,14 @@
 #![expect(clippy::needless_pass_by_value, reason = "the value is spent here")]
 #![expect(clippy::too_many_arguments, reason = "each part comes from another place")]
 
+use crate::replay::blobs::fits_inline;
 use crate::replay::derive;
 use crate::replay::request::{
     Begin, EffectId, EffectKind, EffectOutcome, EffectReport, Fault, Request, Stage,
 };
 use crate::replay::{Machine, OpenSpec, Output, RequestId, What};
 use polos_protocol::frame::{BusyRequest, FromWorker};
-use polos_protocol::record::{AttemptDetail, Effect, IntentDetail, StepDetail};
+use polos_protocol::record::{AttemptDetail, Effect, IntentDetail, Open, StepDetail};
 use polos_protocol::{Failure, Kind, Millis, NewRecord, Value, limits};
 
 impl Machine {
@@ -79,11 +80,17 @@ impl Machine {
     fn submit_open(&mut self, id: RequestId, spec: &OpenSpec) {
         let Some(request) = self.requests.get(&id) else { return };
         let record = NewRecord::new(0, Kind::Open, request.key.clone(), request.after);
-        let requested = request.requested_ms;
+        let mut record = record;
+        record.fingerprint.clone_from(&spec.fingerprint);
+        record.requested_ms = Some(request.requested_ms);
+        if let Open::Child(child) = &spec.open
+            && !fits_inline(&child.input)
+        {
+            self.mark_sent(id);
+            return self.submit_child(record, id, child.clone());
+        }
         match record.with_detail(&spec.open) {
-            Ok(mut record) => {
-                record.fingerprint.clone_from(&spec.fingerprint);
-                record.requested_ms = Some(requested);
+            Ok(record) => {
                 self.mark_sent(id);
                 self.submit(record, Some(id));
             }

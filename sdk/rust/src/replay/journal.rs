@@ -4,7 +4,7 @@
 use crate::replay::RequestId;
 use crate::replay::hash::{Map, Set};
 use crate::replay::request::open_name;
-use polos_protocol::record::{ApprovalKind, AttemptDetail, IntentDetail, Marker, Open, StepDetail};
+use polos_protocol::record::{ApprovalKind, AttemptDetail, IntentDetail, Marker, Open};
 use polos_protocol::{Failure, Kind, Millis, Record, StepKey, Value};
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
@@ -144,6 +144,12 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
+    /// So many records are about to come.
+    pub(crate) fn reserve(&mut self, records: usize) {
+        self.slots.reserve(records);
+        self.queue.reserve(records);
+    }
+
     /// Takes in a record that this process did not write itself.
     pub(crate) fn index(&mut self, record: Record) -> serde_json::Result<()> {
         match record.kind() {
@@ -197,7 +203,7 @@ impl Journal {
     }
 
     fn index_step(&mut self, record: &Record) -> serde_json::Result<()> {
-        let detail: Option<StepDetail> = record.record.detail()?;
+        let detail: Option<Inserted> = record.record.detail()?;
         let slot = self.slot(record, Sort::Step);
         slot.has_outcome = true;
         slot.inserted |= detail.is_some_and(|d| d.inserted);
@@ -279,6 +285,13 @@ impl Journal {
     pub(crate) fn has_history(&self, frontier: u64) -> bool {
         !self.ready.is_empty() || self.queue.front().is_some_and(|item| item.seq <= frontier)
     }
+}
+
+/// The part of a step's detail that replay looks at: journals are long, so nothing else is read.
+#[derive(serde::Deserialize)]
+struct Inserted {
+    #[serde(default)]
+    inserted: bool,
 }
 
 /// The code of an attempt that a person's "not done" ended, as an answer to the question.

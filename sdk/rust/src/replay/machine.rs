@@ -204,6 +204,8 @@ impl Machine {
     }
 
     fn take_page(&mut self, records: Vec<polos_protocol::Record>, upto: u64) {
+        // Nobody knows how many of the records that are still to come open something.
+        self.journal.reserve(records.len());
         for record in records {
             if record.seq <= self.have {
                 continue;

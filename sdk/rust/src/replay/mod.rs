@@ -37,4 +37,5 @@ pub use retry::Retry;
 pub use run::{BeginEffect, Input, Run, RunOutput, Workflow};
 pub use scope::{ScopeId, ScopeKind};
 
+pub(crate) use blobs::check_size;
 pub(crate) use run::{Shared, caught};

@@ -3,16 +3,14 @@
 
 use crate::worker::Error;
 use crate::worker::clock::Clock;
-use crate::worker::held::Held;
 use crate::worker::outbox::Outbox;
-use crate::worker::runs::Event;
+use crate::worker::routes::Routes;
 use crate::worker::transport::{FrameSink, FrameStream, Link, Transport, TransportError};
 use futures_util::{SinkExt as _, StreamExt as _};
 use polos_protocol::frame::{Empty, FromServer, FromWorker, Hello, Welcome};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 /// How long a connection and its welcome may take.
 const WELCOME: Duration = Duration::from_secs(10);
@@ -27,11 +25,9 @@ pub(crate) struct Connection {
     /// All that hello says but what changes from connection to connection.
     pub(crate) hello: Hello,
     pub(crate) placements: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
-    pub(crate) held: Arc<Held>,
+    pub(crate) routes: Arc<Routes>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) clock: Arc<Clock>,
-    pub(crate) events: mpsc::UnboundedSender<Event>,
-    pub(crate) draining: Arc<AtomicBool>,
     pub(crate) stop: watch::Receiver<bool>,
     pub(crate) incarnation: u64,
 }
@@ -52,17 +48,17 @@ impl Connection {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(cause) => {
-                let _ = self.events.send(Event::Fatal(Error::Runtime(cause.to_string())));
+                self.routes.end(Error::Runtime(cause.to_string()));
                 return;
             }
         };
         let clock = self.clock.clone();
-        let events = self.events.clone();
+        let routes = self.routes.clone();
         let mut stop = self.stop.clone();
         runtime.block_on(async move {
             tokio::select! {
                 () = self.keep_connected() => {}
-                () = watch_lease(&clock, &events) => {}
+                () = watch_lease(&clock, &routes) => {}
             }
             let _ = stop.wait_for(|stopped| *stopped).await;
         });
@@ -74,11 +70,11 @@ impl Connection {
             self.hello.connection += 1;
             let ended = self.connect_once().await;
             self.outbox.open(0);
-            let _ = self.events.send(Event::Detached);
+            self.routes.detached();
             match ended {
                 Ended::Stopped => return,
                 Ended::Fatal(error) => {
-                    let _ = self.events.send(Event::Fatal(error));
+                    self.routes.end(error);
                     return;
                 }
                 Ended::Broken(welcomed, why) => {
@@ -114,7 +110,7 @@ impl Connection {
 
     async fn serve(&mut self, mut link: Link) -> Ended {
         let mut hello = self.hello.clone();
-        hello.held = self.held.list();
+        hello.held = self.routes.held.list();
         hello.placements = (self.placements)();
         if let Err(cause) = link.sink.send(FromWorker::Hello(hello).to_text()).await {
             return Ended::Broken(false, cause.to_string());
@@ -136,8 +132,8 @@ impl Connection {
         self.outbox.open(self.hello.connection);
         let lease_ms = welcome.lease_ms;
         let connection = self.hello.connection;
-        let _ = self.events.send(Event::Welcome(Box::new(welcome), connection));
-        if self.draining.load(Ordering::Acquire) {
+        self.routes.welcomed(&welcome, connection);
+        if self.routes.is_draining() {
             self.outbox.now(FromWorker::Drain(Empty {}));
         }
         let Link { sink, stream } = link;
@@ -167,11 +163,9 @@ impl Connection {
                 }
                 Ok(frame) => {
                     if let FromServer::Append(append) = &frame {
-                        self.held.appended(append.run, append.assignment);
+                        self.routes.held.appended(append.run, append.assignment);
                     }
-                    if self.events.send(Event::Frame(Box::new(frame))).is_err() {
-                        return "the worker has stopped".to_owned();
-                    }
+                    self.routes.frame(frame);
                 }
                 Err(cause) => return cause.to_string(),
             }
@@ -227,7 +221,7 @@ async fn first_frame(stream: &mut FrameStream) -> Result<Welcome, Ended> {
 }
 
 /// Says once when the lease ends unheard.
-async fn watch_lease(clock: &Clock, events: &mpsc::UnboundedSender<Event>) {
+async fn watch_lease(clock: &Clock, routes: &Routes) {
     let mut said = true;
     loop {
         if clock.is_leased() {
@@ -237,7 +231,7 @@ async fn watch_lease(clock: &Clock, events: &mpsc::UnboundedSender<Event>) {
             if !said {
                 said = true;
                 tracing::warn!("the server was not heard for the lease: steps are stopped");
-                let _ = events.send(Event::LeaseLost);
+                routes.lease_lost();
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -5,11 +5,12 @@
 mod askers;
 mod clock;
 mod connection;
+mod event;
 mod held;
 mod host;
 mod outbox;
 mod rehearse;
-mod runs;
+mod routes;
 mod signal;
 mod task;
 mod transport;
@@ -23,11 +24,12 @@ use crate::ctx::Ctx;
 use crate::json;
 use crate::replay::Workflow;
 use connection::Connection;
+use event::Event;
 use futures_util::future::BoxFuture;
 use held::Held;
 use polos_protocol::frame::{Hello, VERSIONS};
 use polos_protocol::{Definition, DefinitionKind, Kind, QueueConfig, Value, WorkerId, limits};
-use runs::{Event, Registered, Runs, Shared};
+use routes::{Registered, Routes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
@@ -103,7 +105,7 @@ impl std::fmt::Debug for Builder {
 /// A worker, ready to run.
 pub struct Worker {
     connection: Connection,
-    runs: Runs,
+    routes: Arc<Routes>,
     events: mpsc::UnboundedReceiver<Event>,
     stop: watch::Sender<bool>,
     handle: Handle,
@@ -195,7 +197,8 @@ impl Worker {
         if let Some(socket) = rehearse::socket() {
             return self.rehearse_at(socket).await;
         }
-        let Self { connection, mut runs, mut events, stop, handle, drain } = self;
+        let Self { connection, routes, mut events, stop, handle, drain } = self;
+        routes.live_in(tokio::runtime::Handle::current());
         let (gone, mut has_gone) = watch::channel(false);
         std::thread::Builder::new()
             .name("polos-connection".to_owned())
@@ -210,13 +213,12 @@ impl Worker {
             tokio::time::sleep(drain).await;
         };
         let ended = tokio::select! {
-            ended = runs.serve(&mut events) => ended,
+            ended = event::served(&routes, &mut events) => ended,
             () = drained => {
                 tracing::warn!("steps were still running when the time to drain was over");
                 Ok(())
             }
         };
-        drop(runs);
         stop.send_replace(true);
         let _ = has_gone.wait_for(|gone| *gone).await;
         ended
@@ -334,39 +336,30 @@ impl Builder {
         let (connected, is_connected) = watch::channel(false);
         let clock = Arc::new(clock::Clock::new());
         let outbox = Arc::new(outbox::Outbox::default());
-        let held = Arc::new(Held::default());
-        let draining = Arc::new(AtomicBool::new(false));
-        let shared = Arc::new(Shared {
+        let routes = Arc::new(Routes {
             outbox: outbox.clone(),
             clock: clock.clone(),
-            events: events.clone(),
             askers: askers::Askers::default(),
-        });
-        let runs = Runs {
-            shared,
-            held: held.clone(),
+            held: Arc::new(Held::default()),
             workflows,
             build,
-            draining: draining.clone(),
+            draining: AtomicBool::new(false),
             connected,
-            tasks: HashMap::new(),
-            connection: 0,
-            hot_ms: limits::HOT_MS,
-        };
+            events: events.clone(),
+            state: Mutex::new(routes::State::new(limits::HOT_MS)),
+        });
         let connection = Connection {
             transport,
             hello,
             placements: self.placements,
-            held,
+            routes: routes.clone(),
             outbox,
             clock,
-            events: events.clone(),
-            draining,
             stop: stopped,
             incarnation: 0,
         };
         let handle = Handle { id, events, connected: is_connected };
-        Ok(Worker { connection, runs, events: receiver, stop, handle, drain: self.drain })
+        Ok(Worker { connection, routes, events: receiver, stop, handle, drain: self.drain })
     }
 
     /// Connects to no server: the worker is for [`Worker::rehearse`] only.

@@ -5,7 +5,7 @@ use polos_protocol::frame::{
     FromWorker, RecordRequest, RunRecords, RunRef, StreamItem, StreamRequest,
 };
 use polos_protocol::{NewRecord, RunId, limits};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
@@ -31,6 +31,8 @@ struct State {
     records: Vec<RunRecords>,
     /// Frames that speak of records sent before.
     last: Vec<FromWorker>,
+    /// Pieces of values to be kept: one goes at a time, between all others.
+    pieces: VecDeque<FromWorker>,
     streams: HashMap<(RunId, u64), Vec<StreamItem>>,
     stream_bytes: usize,
 }
@@ -69,6 +71,7 @@ impl Outbox {
             | FromWorker::Fail(_)
             | FromWorker::Block(_)
             | FromWorker::Release(_) => state.last.push(frame),
+            FromWorker::Store(_) => state.pieces.push_back(frame),
             _ => state.first.push(frame),
         }
         drop(state);
@@ -86,7 +89,7 @@ impl Outbox {
         self.filled.notified().await;
     }
 
-    /// Takes all there is, as few frames as the limit allows.
+    /// Takes all there is, as few frames as the limit allows; of large values one piece.
     pub(crate) fn take(&self) -> Vec<FromWorker> {
         let mut state = self.state();
         let mut frames = std::mem::take(&mut state.first);
@@ -94,12 +97,18 @@ impl Outbox {
         state.stream_bytes = 0;
         let records = std::mem::take(&mut state.records);
         let last = std::mem::take(&mut state.last);
+        let piece = state.pieces.pop_front();
+        let is_more = !state.pieces.is_empty();
         drop(state);
+        if is_more {
+            self.filled.notify_one();
+        }
         for ((run, assignment), items) in streams {
             pack_stream(RunRef { run, assignment }, items, &mut frames);
         }
         pack(records, &mut frames);
         frames.extend(last);
+        frames.extend(piece);
         frames
     }
 }
@@ -169,7 +178,26 @@ fn pack(all: Vec<RunRecords>, frames: &mut Vec<FromWorker>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use polos_protocol::frame::StoreRequest;
     use polos_protocol::{Kind, StepKey, Value};
+
+    #[test]
+    fn a_large_value_lets_other_frames_pass() {
+        let outbox = Outbox::default();
+        outbox.open(1);
+        let run = RunId::from_bytes([1; 16]);
+        let piece = |offset| {
+            let (hash, text) = ("ab".into(), "x".to_owned());
+            FromWorker::Store(StoreRequest { run, hash, size: 3, offset, text })
+        };
+        (0..3).for_each(|offset| outbox.frame(1, piece(offset)));
+        let kinds = || outbox.take().iter().map(FromWorker::kind).collect::<Vec<_>>();
+        assert_eq!(kinds(), ["store"]);
+        outbox.frame(1, FromWorker::Release(RunRef { run, assignment: 1 }));
+        assert_eq!(kinds(), ["release", "store"]);
+        assert_eq!(kinds(), ["store"]);
+        assert!(kinds().is_empty());
+    }
 
     #[test]
     fn frames_of_records_keep_the_limit_and_the_order() {

@@ -2,7 +2,7 @@
 //! whether its code and the stored journal agree.
 
 use crate::replay::{Need, Rehearsal, Settings};
-use crate::worker::runs::Registered;
+use crate::worker::routes::Registered;
 use crate::worker::transport::{Link, Transport, TransportError};
 use crate::worker::{Error, Worker};
 use futures_util::future::BoxFuture;
@@ -35,7 +35,7 @@ impl Worker {
     /// journals as they were stored; no step begins, and nothing is recorded.
     pub async fn rehearse(self, link: Link) -> Result<(), Error> {
         let hello = self.connection.hello.clone();
-        let (workflows, build) = (self.runs.workflows.clone(), self.runs.build.clone());
+        let (workflows, build) = (self.routes.workflows.clone(), self.routes.build.clone());
         let mut stage = Stage { link, workflows, build };
         stage.say(FromWorker::Hello(hello)).await?;
         while let Some(frame) = stage.hear().await? {

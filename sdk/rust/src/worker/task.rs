@@ -5,7 +5,7 @@ use crate::replay::{
     BeginEffect, EffectId, EffectOutcome, EffectReport, Fault, Input, Run, RunOutput,
 };
 use crate::worker::held::Standing;
-use crate::worker::runs::{Event, Shared};
+use crate::worker::routes::Routes;
 use futures_util::FutureExt as _;
 use polos_protocol::Millis;
 use polos_protocol::frame::{FromWorker, Kept, RunRef};
@@ -31,7 +31,7 @@ const NOTES_AT_ONCE: usize = 64;
 
 pub(crate) struct RunTask {
     run: Run,
-    shared: Arc<Shared>,
+    routes: Arc<Routes>,
     reference: RunRef,
     connection: u64,
     standing: Arc<Standing>,
@@ -48,7 +48,7 @@ pub(crate) struct RunTask {
 impl RunTask {
     pub(crate) fn new(
         run: Run,
-        shared: Arc<Shared>,
+        routes: Arc<Routes>,
         connection: u64,
         standing: Arc<Standing>,
         notes: mpsc::UnboundedSender<Note>,
@@ -56,7 +56,7 @@ impl RunTask {
         let reference = run.run_ref();
         Self {
             run,
-            shared,
+            routes,
             reference,
             connection,
             standing,
@@ -82,11 +82,11 @@ impl RunTask {
                 let Ok(note) = inbox.try_recv() else { break };
                 self.note(note);
             }
-            let now = self.shared.clock.now();
+            let now = self.routes.clock.now();
             self.run.turn(now);
         }
         self.stop_all();
-        let _ = self.shared.events.send(Event::Ended(self.reference));
+        self.routes.ended(self.reference);
     }
 
     /// Writes down what `hello` is to say of the run.
@@ -128,13 +128,13 @@ impl RunTask {
         }
         self.timer = wanted.map(|at| {
             // One millisecond more, so that the time has come when the timer says so.
-            let wait = self.shared.clock.until(at) + Duration::from_millis(1);
+            let wait = self.routes.clock.until(at) + Duration::from_millis(1);
             (at, Box::pin(tokio::time::sleep(wait)))
         });
     }
 
     fn note(&mut self, note: Note) {
-        let now = self.shared.clock.now();
+        let now = self.routes.clock.now();
         match note {
             Note::Attached(connection, kept) => {
                 self.connection = connection;
@@ -152,7 +152,7 @@ impl RunTask {
     fn lose_lease(&mut self) {
         if !self.lease_lost {
             self.lease_lost = true;
-            self.run.note(Input::LeaseLost, self.shared.clock.now());
+            self.run.note(Input::LeaseLost, self.routes.clock.now());
         }
     }
 
@@ -163,7 +163,7 @@ impl RunTask {
             while let Some(output) = self.run.next_output() {
                 match output {
                     RunOutput::Records(records) => {
-                        self.shared.outbox.records(self.connection, records);
+                        self.routes.outbox.records(self.connection, records);
                     }
                     RunOutput::Frame(frame) => self.send(frame),
                     RunOutput::Begin(begin) => reported |= self.begin(begin),
@@ -174,40 +174,40 @@ impl RunTask {
             if !reported {
                 return;
             }
-            let now = self.shared.clock.now();
+            let now = self.routes.clock.now();
             self.run.turn(now);
         }
     }
 
     fn send(&self, frame: FromWorker) {
-        let askers = &self.shared.askers;
+        let askers = &self.routes.askers;
         match &frame {
             FromWorker::Fetch(fetch) => askers.fetch(&fetch.hash, self.reference.run),
             FromWorker::Store(store) => askers.store(&store.hash, self.reference.run),
             _ => {}
         }
-        self.shared.outbox.frame(self.connection, frame);
+        self.routes.outbox.frame(self.connection, frame);
     }
 
     /// Begins an effect. What is ready at once needs no task of its own; `true` if it was.
     fn begin(&mut self, begin: BeginEffect) -> bool {
-        if !self.shared.clock.is_leased() {
+        if !self.routes.clock.is_leased() {
             // The machine takes the effect back; it begins again after the re-attachment.
             self.lose_lease();
             return true;
         }
         let BeginEffect { begin, mut future, token } = begin;
         let (request, effect) = (begin.request, begin.effect);
-        let started_ms = self.shared.clock.now();
+        let started_ms = self.routes.clock.now();
         if let Some(mut report) = future.as_mut().now_or_never() {
             report.started_ms = started_ms;
-            report.ended_ms = self.shared.clock.now();
+            report.ended_ms = self.routes.clock.now();
             self.run.note(Input::Report { request, effect, report }, started_ms);
             return true;
         }
         let limit = Duration::from_millis(begin.timeout_ms);
         let notes = self.notes.clone();
-        let clock = self.shared.clock.clone();
+        let clock = self.routes.clock.clone();
         let stopped = token.clone();
         let task = tokio::spawn(async move {
             let ended = tokio::time::timeout(limit, future).await;

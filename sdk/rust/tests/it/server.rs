@@ -8,7 +8,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use polos_protocol::frame::{
     Blob, Empty, FromServer, FromWorker, Hello, Kept, Recorded, RunRef, Start, Stored, Welcome,
 };
-use polos_protocol::record::RunOptions;
+use polos_protocol::record::{Open, RunOptions};
 use polos_protocol::value::BlobRef;
 use polos_protocol::{DefinitionKind, Kind, Namespace, NewRecord, Record, RunId, StepKey, Value};
 use polos_sdk::worker::{Builder, Error, Handle, InMemory, Link};
@@ -391,6 +391,55 @@ async fn a_large_value_is_stored_before_it_is_referred_to() {
     assert_eq!(record.value.unwrap().reference().unwrap().hash, hash);
     connection.recorded(1, 1).await;
     assert_eq!(connection.completed().await.text(), Some("2000000"));
+}
+
+/// Takes the pieces of one value, and says that it is kept.
+async fn keep(connection: &mut Connection) -> (BlobRef, String) {
+    let mut text = String::new();
+    loop {
+        let FromWorker::Store(piece) = connection.next().await else { panic!("not a piece") };
+        text.push_str(&piece.text);
+        if text.len() as u64 == piece.size {
+            let (hash, size) = (piece.hash, piece.size);
+            connection.send(FromServer::Stored(Stored { hash: hash.clone() })).await;
+            return (BlobRef { hash, size }, text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_child_s_large_input_is_stored_before_the_child_is_opened() {
+    let builder = Worker::builder().workflow("w", move |ctx: Ctx, (): ()| async move {
+        let input = "x".repeat(3 << 20);
+        ctx.call::<u32>("child", &input).await
+    });
+    let (mut server, _handle, _running) = worker(builder);
+    let mut connection = server.accept(Vec::new()).await;
+    connection.start(Vec::new()).await;
+    let (kept, text) = keep(&mut connection).await;
+    assert_eq!(serde_json::from_str::<String>(&text).unwrap().len(), 3 << 20);
+    let record = connection.records().await.remove(0);
+    let Open::Child(child) = record.detail().unwrap() else { panic!("not a child") };
+    assert_eq!(child.input.reference(), Some(&kept));
+    assert!(record.fingerprint.is_some());
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_refused_before_it_is_sent() {
+    let builder = Worker::builder().workflow("w", move |ctx: Ctx, (): ()| async move {
+        let large = "x".repeat(1 << 20);
+        let refused = [
+            ctx.publish("topic", &large).await.unwrap_err().to_string(),
+            ctx.call::<()>("child", &large.repeat(33)).await.unwrap_err().to_string(),
+        ];
+        Ok(refused)
+    });
+    let (mut server, _handle, _running) = worker(builder);
+    let mut connection = server.accept(Vec::new()).await;
+    connection.start(Vec::new()).await;
+    let refused: [String; 2] = connection.completed().await.parse().unwrap();
+    assert!(refused[0].contains("at most 1048576 bytes, not 1048578"), "{refused:?}");
+    assert!(refused[1].contains("larger than the limit of 33554432 bytes"), "{refused:?}");
 }
 
 #[tokio::test]

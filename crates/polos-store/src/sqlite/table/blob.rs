@@ -1,6 +1,6 @@
 //! The tables `blobs` and `blob_refs`: bytes under their hash, and the runs that refer to them.
 
-use super::super::column::{Columns, Query, shared};
+use super::super::column::{Columns, Query, only_number, shared};
 use super::super::failure::Fault;
 use super::super::tx::Tx;
 use crate::error::ReadError;
@@ -23,6 +23,20 @@ pub(in crate::sqlite) fn refer(tx: &Tx<'_>, hash: &str, run: &str) -> Result<(),
     let sql = "INSERT INTO blob_refs (namespace, run, hash) VALUES (?1, ?2, ?3) \
                ON CONFLICT DO NOTHING";
     tx.execute(sql, params![tx.namespace, run, hash]).map(drop)
+}
+
+/// The size of bytes to which a run refers.
+pub(in crate::sqlite) fn size(
+    connection: &Connection,
+    namespace: &Namespace,
+    run: RunId,
+    hash: &str,
+) -> Result<Option<u64>, ReadError> {
+    let sql = "SELECT octet_length(b.text) FROM blob_refs r JOIN blobs b \
+               ON b.namespace = r.namespace AND b.hash = r.hash \
+               WHERE r.namespace = ?1 AND r.run = ?2 AND r.hash = ?3";
+    Query { connection, table: "blobs", key_len: 0, sql }
+        .first(params![namespace.as_str(), run.to_string(), hash], only_number)
 }
 
 /// Takes a run's references away, and the blobs to which no other refers.

@@ -288,6 +288,18 @@ impl Read for Memory {
         list::page(own.map(|(row, position)| ((position, String::new()), (**row).clone())), page)
     }
 
+    fn blob_size(
+        &self,
+        namespace: &Namespace,
+        run: RunId,
+        hash: &str,
+    ) -> Result<Option<u64>, ReadError> {
+        let tables = self.tables();
+        let is_held = tables.blob_refs.contains(&(namespace.clone(), run, hash.into()));
+        let text = tables.blobs.get(&(namespace.clone(), hash.into())).filter(|_| is_held);
+        Ok(text.map(|text| text.len() as u64))
+    }
+
     fn blob(&self, namespace: &Namespace, hash: &str) -> Result<Option<Arc<str>>, ReadError> {
         Ok(self.tables().blobs.get(&(namespace.clone(), hash.into())).cloned())
     }

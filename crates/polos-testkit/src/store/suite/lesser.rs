@@ -80,6 +80,41 @@ pub fn what_a_journal_or_an_input_refers_to_is_kept(store: &dyn Store) {
     assert!(!kept("step") && !kept("input"));
 }
 
+/// A run holds what its input and its records refer to, whoever put it there.
+pub fn a_blob_is_held_by_the_values_that_refer_to_it(store: &dyn Store) {
+    let ns = Namespace::default();
+    let refer = |hash: &str| {
+        Value::from_reference(BlobRef { hash: hash.into(), size: hash.len() as u64 + 2 })
+    };
+    let put = |hash: &str| Change::PutBlob {
+        hash: hash.into(),
+        text: format!("\"{hash}\"").into(),
+        run: run(1),
+    };
+    let mut heir = run_row(2);
+    heir.input = refer("in");
+    let mut row = record(1);
+    row.record.value = Some(refer("out"));
+    let changes = vec![
+        insert_run(run_row(1), status(State::Completed)),
+        put("in"),
+        put("out"),
+        put("own"),
+        insert_run(heir, status(State::Completed)),
+        Change::AppendRecords(run(2), vec![row]),
+    ];
+    apply(store, changes);
+    let sizes =
+        |number| ["in", "out", "own"].map(|h| store.blob_size(&ns, run(number), h).unwrap());
+    assert_eq!(sizes(1), [Some(4), Some(5), Some(5)]);
+    assert_eq!(sizes(2), [Some(4), Some(5), None]);
+    apply(store, vec![Change::DeleteRun(run(1))]);
+    let kept = ["in", "out", "own"].map(|hash| store.blob(&ns, hash).unwrap().is_some());
+    assert_eq!(kept, [true, true, false]);
+    apply(store, vec![Change::DeleteRun(run(2))]);
+    assert_eq!(store.blob(&ns, "in").unwrap(), None);
+}
+
 /// After a place, so many.
 pub fn live_output_is_resumed_by_place(store: &dyn Store) {
     let rows = vec![stream_row(run(1), 1), stream_row(run(1), 2), stream_row(run(2), 1)];

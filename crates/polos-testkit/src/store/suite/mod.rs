@@ -63,6 +63,7 @@ macro_rules! store_suite {
             lesser::queues_are_counted
             lesser::a_blob_lives_as_long_as_a_run_refers_to_it
             lesser::what_a_journal_or_an_input_refers_to_is_kept
+            lesser::a_blob_is_held_by_the_values_that_refer_to_it
             lesser::live_output_is_resumed_by_place
             lesser::a_build_is_first_seen_once
             page::pages_neither_skip_nor_repeat

@@ -14,10 +14,13 @@ import { VERSION } from "./version.js";
 import { Clock } from "./worker/clock.js";
 import { host } from "./worker/host.js";
 import type { ConnectionOptions, FromConnection, ToConnection } from "./worker/messages.js";
+import { REPLAY_VARIABLE, rehearse } from "./worker/rehearse.js";
 import { Runs } from "./worker/runs.js";
 
 /** How many runs a worker takes at once unless it says otherwise. */
 const SLOTS = 100;
+/** How many pages of journals may be under way to it. */
+const PAGES = 4;
 /** How long a draining worker waits for its steps. */
 const DRAIN_MS = 30_000;
 
@@ -153,8 +156,13 @@ export class Worker {
   }
 }
 
-/** Runs a worker until the process is asked to stop (SIGTERM, Ctrl-C), then drains it. */
+/**
+ * Runs a worker until the process is asked to stop (SIGTERM, Ctrl-C), then drains it. Where
+ * `polos replay` has started the process, answers dry replays instead, and reaches no server.
+ */
 export async function serve(options: WorkerOptions): Promise<void> {
+  const replay = process.env[REPLAY_VARIABLE];
+  if (replay) return rehearseAt(replay, options);
   const worker = new Worker(options);
   const stop = () => void worker.stop();
   process.once("SIGTERM", stop);
@@ -165,6 +173,15 @@ export async function serve(options: WorkerOptions): Promise<void> {
     process.off("SIGTERM", stop);
     process.off("SIGINT", stop);
   }
+}
+
+function rehearseAt(socket: string, options: WorkerOptions): Promise<void> {
+  const definitions = withParts(options.definitions);
+  const byName = new Map(definitions.map((definition) => [definition.id, definition]));
+  checkDefinitions(definitions, byName);
+  const build = options.build ?? defaultBuild(definitions);
+  const hello = helloOf(newId("wrk"), build, { ...options, definitions });
+  return rehearse(socket, hello, byName);
 }
 
 function warnToStderr(message: string): void {
@@ -206,6 +223,7 @@ function helloOf(worker: string, build: string, options: WorkerOptions): Hello {
     slots: Math.max(1, options.slots ?? SLOTS),
     placements: [...(options.placements ?? [])],
     held: [],
+    pages: PAGES,
   };
 }
 

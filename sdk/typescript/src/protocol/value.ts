@@ -4,6 +4,7 @@
  * `Map`, `Set`, `undefined` inside an array. Everything else is refused, naming its place.
  */
 
+import { PolosError } from "../errors.js";
 import type { Value } from "./frames.js";
 import { parseJson, RawJson, setField } from "./json.js";
 import { VALUE_DEPTH_MAX } from "./limits.js";
@@ -38,6 +39,12 @@ export function textOf(value: Value): string {
 /** What an inline envelope holds, as the code had it. */
 export function fromValue(value: Value | undefined): unknown {
   if (value === undefined) return undefined;
+  if (value.codec !== undefined) {
+    throw new PolosError(`a value is written in the codec \`${value.codec}\``, {
+      code: "value",
+      hint: "this SDK reads plain JSON; run the workflow where its codec is",
+    });
+  }
   return decode(value.v instanceof RawJson ? parseJson(value.v.text) : value.v);
 }
 

@@ -60,6 +60,12 @@ export function admitInsertions(m: Machine, fresh: RequestId[]): boolean {
   return true;
 }
 
+/** Recorded requests that the code has not made, in the journal's order. */
+export function unaskedKeys(m: Machine): StepKey[] {
+  dropLostUnasked(m);
+  return [...m.journal.unasked.values()];
+}
+
 function dropLostUnasked(m: Machine): void {
   for (const [seq, key] of m.journal.unasked) {
     const slot = m.journal.slots.get(key);

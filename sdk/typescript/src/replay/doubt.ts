@@ -5,9 +5,10 @@
 
 import type { Answer, Open } from "../protocol/details.js";
 import type { Failure, Settled } from "../protocol/frames.js";
-import { RawJson, writeJson } from "../protocol/json.js";
+import { parseJson, RawJson, writeJson } from "../protocol/json.js";
 import { childKey } from "../protocol/key.js";
 import { textOf } from "../protocol/value.js";
+import { resolveValue } from "./blobs.js";
 import { idempotencyKey } from "./derive.js";
 import { backOff, begin, submitStep, tryAgain } from "./effect.js";
 import { block } from "./ending.js";
@@ -154,15 +155,16 @@ function askPerson(m: Machine, id: RequestId): void {
 
 /** The person's answer has its turn. */
 export function settledByPerson(m: Machine, id: RequestId, item: Item, now: number): void {
-  const answer = item.value?.v as Answer | undefined;
+  const value = item.value && resolveValue(m, item.value);
+  const answer = value?.v === undefined ? undefined : (parseJson(textOf(value)) as Answer);
   if (typeof answer !== "object" || answer === null) {
     blockInDoubt(m, id, item.error);
   } else if (!answer.approved) {
     const message = `\`${answer.by}\` says that it was not done`;
     tryAgain(m, id, { code: SETTLED_NOT_DONE, message }, undefined, now);
   } else {
-    const value = new RawJson(writeJson(answer.value ?? null));
-    submitStep(m, id, { value, settledBy: answer.by });
+    const settled = new RawJson(writeJson(answer.value ?? null));
+    submitStep(m, id, { value: settled, settledBy: answer.by });
   }
 }
 

@@ -98,8 +98,8 @@ export class Machine {
     this.frame({ type: "accept", body: this.runRef() });
     const page = start.journal;
     start.journal = [];
-    this.takePage(page, page.at(-1)?.seq ?? 0);
-    this.loadFurther();
+    if (page.length > 0) this.takePage(page, this.frontier);
+    this.beginIfLoaded();
   }
 
   runRef(): RunRef {
@@ -160,19 +160,20 @@ export class Machine {
   appended(append: Append, now: number): void {
     if (append.assignment !== this.start.assignment || this.isGone) return;
     this.waiting = undefined;
-    if (!this.isLoaded) {
+    if (this.isLoaded) {
+      this.appendLive(append, now);
+    } else {
       this.takePage(append.records, append.seq);
-      this.loadFurther();
-      return;
+      this.beginIfLoaded();
     }
-    this.appendLive(append, now);
     if (append.more) this.askMore();
     resendIfCaughtUp(this);
   }
 
   private takePage(records: JournalRecord[], upto: number): void {
     for (const record of records) {
-      this.have = Math.max(this.have, record.seq);
+      if (record.seq <= this.have) continue;
+      this.have = record.seq;
       if (!this.index(record)) return;
     }
     this.have = Math.max(this.have, upto);
@@ -188,13 +189,12 @@ export class Machine {
     }
   }
 
-  /** Asks for the next page, or lets the code begin. */
-  private loadFurther(): void {
-    if (this.phase !== "loading") return;
-    if (this.have < this.frontier) this.askMore();
-    else this.phase = "running";
+  /** Lets the code begin once the whole journal is here. */
+  private beginIfLoaded(): void {
+    if (this.phase === "loading" && this.have >= this.frontier) this.phase = "running";
   }
 
+  /** Says up to where the journal is here: the answer to a page, or to a gap. */
   askMore(): void {
     this.frame({ type: "more", body: { ...this.runRef(), seq: this.have } });
   }
@@ -225,7 +225,6 @@ export class Machine {
     this.wire.attach(kept);
     this.sayWaitAgain();
     refetch(this);
-    if (!this.isLoaded) this.askMore();
     resendIfCaughtUp(this);
     this.tick(now);
   }

@@ -122,6 +122,7 @@ export class World {
     for (const record of this.journal) {
       if (record.record.kind === "open" && !resolved.has(record.record.key)) this.schedule(record);
     }
+    if (this.journal.length > this.page) this.sendPage(life.execution, 0);
     life.execution.turn();
     for (;;) {
       await idle(life.execution);
@@ -162,7 +163,8 @@ export class World {
       root: this.run,
       principal: "test",
       ...this.given,
-      journal: this.journal.slice(0, this.page),
+      // A journal that does not fit a page comes in appends.
+      journal: this.journal.length > this.page ? [] : this.journal,
       seq: this.journal.at(-1)?.seq ?? 0,
     };
     return onTheWire(start);
@@ -225,9 +227,18 @@ export class World {
     this.append(execution, records, seq);
   }
 
-  append(execution: Execution, records: JournalRecord[], seq: number): void {
-    const append: Append = { run: this.run, assignment: this.assignment, records, seq };
+  append(execution: Execution, records: JournalRecord[], seq: number, more = false): void {
+    const append: Append = { run: this.run, assignment: this.assignment, records, seq, more };
     execution.input((machine, now) => machine.appended(onTheWire(append), now));
+  }
+
+  /** The page behind a place, and whether it is to be answered. */
+  sendPage(execution: Execution, after: number): void {
+    const rest = this.journal.filter((one) => one.seq > after);
+    const records = rest.slice(0, this.page);
+    const seq = records.at(-1)?.seq ?? after;
+    const more = records.length < rest.length;
+    this.later(0, () => this.append(execution, records, seq, more));
   }
 
   acknowledge(execution: Execution, n: number, seq: number, at: number): void {
@@ -288,13 +299,9 @@ class Life implements Host {
       case "release":
         this.end ??= { how: "released" };
         break;
-      case "more": {
-        const after = frame.body.seq;
-        const page = world.journal.filter((one) => one.seq > after).slice(0, world.page);
-        const seq = page.at(-1)?.seq ?? after;
-        world.later(0, (execution) => world.append(execution, page, seq));
+      case "more":
+        world.sendPage(this.execution, frame.body.seq);
         break;
-      }
       default:
         break;
     }

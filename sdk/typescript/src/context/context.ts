@@ -23,6 +23,7 @@ import {
   type Winner,
 } from "./fan.js";
 import {
+  carried,
   deadline,
   filledForm,
   type Leaf,
@@ -291,7 +292,7 @@ export class Context {
     payload?: unknown,
     options: NameOption & { to?: string } = {},
   ): Pending<void> {
-    const written = { v: encode(payload === undefined ? null : payload) };
+    const written = carried(payload);
     const detail = { topic, ...(options.to === undefined ? {} : { run: options.to }) };
     return this.leaf({
       name: options.name ?? topic,

@@ -1,10 +1,10 @@
 /** Steps, waits and questions, as what the machine is asked for. */
 
 import { type Duration, toMs } from "../duration.js";
-import { Rejected } from "../errors.js";
+import { Rejected, TerminalError } from "../errors.js";
 import type { Answer, EventValue, Open } from "../protocol/details.js";
 import type { RawJson } from "../protocol/json.js";
-import { STEP_TIMEOUT_MS } from "../protocol/limits.js";
+import { STEP_TIMEOUT_MS, VALUE_INLINE_BYTES_MAX } from "../protocol/limits.js";
 import { decode, encode, fromValue } from "../protocol/value.js";
 import { fingerprint } from "../replay/derive.js";
 import type { Outcome, What } from "../replay/request.js";
@@ -93,6 +93,18 @@ export function isVerdict(answer: unknown): answer is Verdict<unknown> {
 
 export function openWhat(open: Open): What {
   return { type: "open", spec: { open, handle: false, onMismatch: "block" } };
+}
+
+/** What an event carries. It stands on its own: values kept apart are not at hand for its takers. */
+export function carried(payload: unknown): { v: RawJson } {
+  const v = encode(payload === undefined ? null : payload);
+  const bytes = Buffer.byteLength(v.text);
+  if (bytes <= VALUE_INLINE_BYTES_MAX) return { v };
+  throw new TerminalError(
+    `an event carries at most ${VALUE_INLINE_BYTES_MAX} bytes, not ${bytes}; ` +
+      "keep the value elsewhere and publish where",
+    { code: "value_too_large" },
+  );
 }
 
 /** The time at which a wait gives up. */

@@ -80,9 +80,11 @@ export class Rehearsal implements Host {
       do await new Promise((resolve) => setImmediate(resolve));
       while (!this.execution.isIdle);
       const { machine } = this.execution;
+      if (!machine.isLoaded && !this.isWaiting) machine.askMore();
+      if (!machine.isLoaded) this.execution.turn();
       const finding = this.found();
       if (finding) return this.replayed(finding);
-      if (this.isWaiting || !machine.isLoaded) return undefined;
+      if (this.isWaiting) return undefined;
       const { marked } = this.turn;
       if (!marked) {
         const message = "the code neither goes on nor waits for anything";

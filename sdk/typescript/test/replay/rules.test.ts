@@ -615,6 +615,19 @@ describe("children and waits", () => {
     expect(completed(await world.drive(code))).toMatchObject({ approved: false, by: "ada" });
   });
 
+  test("an event that is too large is refused before it is published", async () => {
+    const code = body(async (ctx) => {
+      const refused = await (async () => ctx.publish("t", "x".repeat(2 << 20)))().catch(
+        (error: TerminalError) => error.code,
+      );
+      await ctx.publish("t", "small");
+      return refused;
+    });
+    const world = new World();
+    expect(completed(await world.drive(code))).toBe("value_too_large");
+    expect(world.keys("emit")).toEqual(["t"]);
+  });
+
   test("undefined and falsy results come back as they were", async () => {
     const code = body(async (ctx) => {
       const values = [undefined, null, 0, "", false];

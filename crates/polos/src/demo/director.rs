@@ -138,6 +138,13 @@ fn open(voice: &mut Voice, args: &Args, place: &Place, job: &Job, brain: &worker
         format!("{} ({}): it costs money", brain.model.name, brain.model.provider.name())
     };
     voice.fact("model", &model);
+    if brain.is_scripted && !job.is_ours {
+        voice.fact(
+            "note",
+            "the script was written for the demo's own bug and will hardly mend this one: for your \
+             repository, set a key",
+        );
+    }
     voice.fact("issue", job.title());
     voice.fact("repository", &job.repo.display().to_string());
     voice.fact("branch", &job.branch);

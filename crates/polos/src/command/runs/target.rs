@@ -13,8 +13,8 @@ use polos_sdk::client::Client;
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Filter")]
 pub(crate) struct Filter {
-    /// Runs in this state; may be repeated
-    #[arg(long, value_parser = state)]
+    /// Runs in this state; several with commas, or repeated
+    #[arg(long, value_parser = state, value_delimiter = ',')]
     state: Vec<State>,
     /// Runs of this workflow, agent or tool
     #[arg(long, value_name = "NAME")]

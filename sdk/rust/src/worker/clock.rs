@@ -1,13 +1,14 @@
-//! The server's time, by this machine's monotonic clock, and the lease.
+//! The server's time, by this machine's steady clock, and the lease. The clock goes on while the
+//! machine sleeps: a worker that wakes must not believe in a lease that ended meanwhile.
 
 use polos_protocol::Millis;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Shared by the connection and the runs.
 #[derive(Debug)]
 pub(crate) struct Clock {
-    base: Instant,
+    base: Duration,
     /// The server's time at `base`; before the first `welcome` this machine's.
     base_ms: AtomicU64,
     /// When the lease ends, in milliseconds after `base`.
@@ -20,7 +21,7 @@ impl Clock {
     pub(crate) fn new() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
-            base: Instant::now(),
+            base: steady(),
             base_ms: AtomicU64::new(millis(now)),
             lease_end: AtomicU64::new(0),
             lost: AtomicBool::new(false),
@@ -28,7 +29,7 @@ impl Clock {
     }
 
     fn elapsed(&self) -> u64 {
-        millis(self.base.elapsed())
+        millis(steady().saturating_sub(self.base))
     }
 
     /// The server's time.
@@ -76,6 +77,20 @@ impl Clock {
     pub(crate) fn lease_left(&self) -> Duration {
         Duration::from_millis(self.lease_end.load(Ordering::Acquire).saturating_sub(self.elapsed()))
     }
+}
+
+/// Time since boot, sleep included.
+#[cfg(target_os = "linux")]
+fn steady() -> Duration {
+    let at = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::try_from(at).unwrap_or_default()
+}
+
+/// Time since the process first asked.
+#[cfg(not(target_os = "linux"))]
+fn steady() -> Duration {
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    START.get_or_init(std::time::Instant::now).elapsed()
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -1,15 +1,26 @@
-"""The server's time, by this machine's monotonic clock, and the lease."""
+"""The server's time, by this machine's steady clock, and the lease. The clock goes on while the
+machine sleeps: a worker that wakes must not believe in a lease that ended meanwhile."""
 
 from __future__ import annotations
 
+import sys
 import time
+
+if sys.platform == "linux":
+
+    def _steady() -> float:
+        """Seconds since boot, sleep included."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+else:
+    _steady = time.monotonic
 
 
 class Clock:
     """Shared by the connection's thread and the runs. Each field is one number, set at once."""
 
     def __init__(self) -> None:
-        self._base = time.monotonic()
+        self._base = _steady()
         self._base_ms = time.time() * 1000
         """The server's time at `base`; before the first `welcome` this machine's."""
         self._lease_end = self._base
@@ -17,7 +28,7 @@ class Clock:
         """The lease was lost and no `welcome` has come since."""
 
     def _elapsed_ms(self) -> float:
-        return (time.monotonic() - self._base) * 1000
+        return (_steady() - self._base) * 1000
 
     def now(self) -> int:
         """The server's time."""
@@ -38,7 +49,7 @@ class Clock:
 
     def heard(self, lease_ms: int) -> None:
         """The server has been heard."""
-        self._lease_end = time.monotonic() + lease_ms / 1000
+        self._lease_end = _steady() + lease_ms / 1000
 
     def welcomed(self, lease_ms: int) -> None:
         """`welcome` has come: the lease begins anew."""
@@ -48,11 +59,11 @@ class Clock:
     @property
     def is_leased(self) -> bool:
         """True while effects may begin. Once lost, only a `welcome` brings it back."""
-        if time.monotonic() >= self._lease_end:
+        if _steady() >= self._lease_end:
             self._lost = True
         return not self._lost
 
     @property
     def lease_left(self) -> float:
         """How many seconds the lease still lasts."""
-        return max(self._lease_end - time.monotonic(), 0.0)
+        return max(self._lease_end - _steady(), 0.0)

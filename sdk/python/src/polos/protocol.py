@@ -95,7 +95,7 @@ class Blob(TypedDict):
 
 
 class BlobRef(TypedDict):
-    """Bytes kept apart, named by their content."""
+    """Bytes that are elsewhere."""
 
     hash: str
     size: int
@@ -279,6 +279,10 @@ class FetchRequest(TypedDict):
     run: RunId
 
 
+Finding: TypeAlias = "dict[str, Any]"
+"""What a dry replay has found."""
+
+
 class ForkRequest(TypedDict):
     """The body of a fork."""
 
@@ -299,6 +303,7 @@ class Held(TypedDict):
     assignment: int
     run: RunId
     seq: int
+    wait: NotRequired[Wait | None]
 
 
 class Hello(TypedDict):
@@ -312,6 +317,7 @@ class Hello(TypedDict):
     host: Host
     kinds: NotRequired[list[Kind]]
     name: str
+    pages: NotRequired[int]
     placements: NotRequired[list[str]]
     protocol: list[int]
     queues: NotRequired[list[QueueConfig]]
@@ -378,8 +384,15 @@ Kind: TypeAlias = "Literal['step'] | Literal['intent'] | Literal['attempt'] | Li
 """What a record is about. Persisted by name; a name never changes its meaning. A worker that does not list a kind in its `hello` is not sent a run whose journal holds it."""
 
 
+class Lost(TypedDict):
+    """An assignment whose process is not known to be gone."""
+
+    assignment: int
+    lease_end_ms: int
+
+
 class MoreRequest(TypedDict):
-    """A request for the journal's next page."""
+    """The answer to each page after which more is to come, and so the credit for another one."""
 
     assignment: int
     run: RunId
@@ -494,7 +507,7 @@ class Placement(TypedDict):
 
 
 class Previous(TypedDict):
-    """How an assignment ended."""
+    """How the last assignment ended, with all before it that may still be acting."""
 
     dead: bool
     lease_end_ms: int
@@ -570,6 +583,15 @@ class Recorded(TypedDict):
 
     at: int
     runs: list[list[RunId | int]]
+
+
+class Replayed(TypedDict):
+    """How a dry replay of a run ended."""
+
+    build: str
+    finding: Finding
+    notes: NotRequired[list[str]]
+    run: RunId
 
 
 class ResumeRequest(TypedDict):
@@ -767,6 +789,7 @@ class Start(TypedDict):
     journal: list[Record]
     key_generation: NotRequired[int]
     kind: DefinitionKind
+    lost: NotRequired[list[Lost]]
     now: int
     options: NotRequired[RunOptions]
     parent: NotRequired[RunId | None]

@@ -41,7 +41,10 @@ impl Engine {
         let Some(live) = self.runs.get(&id) else { return Ok(false) };
         let namespace = live.run.row.namespace.clone();
         let children: Vec<RunId> = live.journal.opens.values().filter_map(child_of).collect();
-        if children.is_empty() || !self.schedule.any_full(&namespace) {
+        if children.is_empty()
+            || !self.schedule.any_full(&namespace)
+            || self.config.is_mutated("deadlock_not_seen")
+        {
             return Ok(false);
         }
         for child in children {

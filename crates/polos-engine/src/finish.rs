@@ -60,6 +60,7 @@ impl Engine {
         let outcome = self.write_end(id, end);
         self.close_opens(id, store)?;
         if let (Some(parent), Some(key), false) = (row.parent, &row.parent_key, row.detached)
+            && !self.config.is_mutated("parent_not_told")
             && self.bring(&row.namespace, parent, store)?
             && self.is_child_under(parent, key, id)
         {
@@ -191,7 +192,9 @@ impl Engine {
             self.go_on(id);
         }
         let said = Said { error: Some(cancel.failure()), ..Said::default() };
-        self.say(id, Kind::Cancel, StepKey::run(), said);
+        if !self.config.is_mutated("cancel_not_journaled") {
+            self.say(id, Kind::Cancel, StepKey::run(), said);
+        }
         for child in children {
             self.cancel_child(id, child, cancel, store)?;
         }

@@ -6,7 +6,7 @@ use polos_protocol::supersede::{Mark, Superseded};
 use polos_protocol::wait::Leaf;
 use polos_protocol::{ApprovalId, Kind, Millis, RunId, StepKey};
 use polos_store::read::RecordMark;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A journal in memory, without its values.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +37,8 @@ struct Line {
     kind: Kind,
     key: StepKey,
     ok: bool,
+    /// The place up to which the code had been handed outcomes.
+    after: u64,
     open: Option<OpenWait>,
     reset: Option<ResetDetail>,
     resolved: Option<ResolvedDetail>,
@@ -143,8 +145,8 @@ impl Journal {
                 *earlier += 1;
                 OpenWait::new(&open, run, &mark.key, *earlier - 1)
             });
-            let RecordMark { seq, kind, key, ok, .. } = mark;
-            journal.marks.push(Line { seq, kind, key, ok, open, reset, resolved });
+            let RecordMark { seq, kind, key, ok, after, .. } = mark;
+            journal.marks.push(Line { seq, kind, key, ok, after, open, reset, resolved });
         }
         journal.recount();
         journal
@@ -191,6 +193,7 @@ impl Journal {
             kind: added.kind,
             key: added.key.clone(),
             ok: added.ok,
+            after: added.after,
             open: added.open,
             reset: added.reset.cloned(),
             resolved: added.resolved.cloned(),
@@ -246,11 +249,14 @@ impl Journal {
             .map(|line| line.seq)
     }
 
-    /// `once` intents from a place on that stand, as keys.
-    pub(crate) fn intents_from(&self, seq: u64) -> Vec<StepKey> {
+    /// `once` steps that something is recorded of from a place on, as keys: they would act again if
+    /// that were taken back. The intent itself may stand before it.
+    pub(crate) fn once_from(&self, seq: u64) -> BTreeSet<StepKey> {
+        let intended = |key: &StepKey| self.keys.get(key).is_some_and(|taken| taken.intent);
         self.standing()
-            .filter(|l| l.seq >= seq && l.kind == Kind::Intent)
-            .map(|l| l.key.clone())
+            .filter(|l| l.seq >= seq && matches!(l.kind, Kind::Intent | Kind::Attempt | Kind::Step))
+            .filter(|line| intended(&line.key))
+            .map(|line| line.key.clone())
             .collect()
     }
 
@@ -315,11 +321,17 @@ impl Journal {
             .collect()
     }
 
-    /// Events and signals that the standing records have consumed, with their places in the journal.
+    /// Events and signals that the standing records have consumed, with their places in the
+    /// journal. A wait that was given up before its outcome was seen has consumed nothing.
     pub(crate) fn consumed(&self) -> Vec<(u64, ResolvedDetail)> {
+        let lost: Vec<&Line> = self.standing().filter(|line| line.kind == Kind::Lost).collect();
+        let is_seen = |line: &&Line| {
+            !lost.iter().any(|lost| line.key.is_within(&lost.key) && line.seq > lost.after)
+        };
         self.standing()
+            .filter(|line| line.resolved.as_ref().is_some_and(|detail| detail.position.is_some()))
+            .filter(is_seen)
             .filter_map(|line| Some((line.seq, line.resolved.clone()?)))
-            .filter(|(_, detail)| detail.position.is_some())
             .collect()
     }
 
@@ -370,6 +382,7 @@ pub(crate) struct Added<'a> {
     pub(crate) kind: Kind,
     pub(crate) key: &'a StepKey,
     pub(crate) ok: bool,
+    pub(crate) after: u64,
     pub(crate) at: Millis,
     pub(crate) size: usize,
     pub(crate) n: Option<u64>,

@@ -128,7 +128,8 @@ impl Engine {
     }
 
     fn see_event(&mut self, id: RunId, topic: &str, position: u64) {
-        if let Some(live) = self.runs.get_mut(&id) {
+        let forgets = self.config.is_mutated("events_seen_twice");
+        if let Some(live) = self.runs.get_mut(&id).filter(|_| !forgets) {
             live.run.status.cursors.insert(topic.to_owned(), position);
         }
         self.mark_dirty(id);
@@ -286,7 +287,7 @@ impl Engine {
             let (Some(topic), Some(position)) = (detail.topic, detail.position) else { continue };
             let signal = detail.by == "signal";
             if signal {
-                self.give_back_signal(id, position, store)?;
+                self.mark_signal(id, position, false, store)?;
             } else if let Some(live) = self.runs.get_mut(&id) {
                 let places = live.run.status.given_back.entry(topic.clone()).or_default();
                 places.insert(position);
@@ -300,19 +301,39 @@ impl Engine {
         Ok(())
     }
 
-    fn give_back_signal(
+    /// Events and signals that were given back and belong to a standing outcome after all.
+    pub(crate) fn take_again(
+        &mut self,
+        id: RunId,
+        detail: &ResolvedDetail,
+        store: &dyn Read,
+    ) -> Result<(), Error> {
+        let (Some(topic), Some(position)) = (&detail.topic, detail.position) else {
+            return Ok(());
+        };
+        if detail.by == "signal" {
+            self.mark_signal(id, position, true, store)
+        } else {
+            self.take_given_back(id, topic, position);
+            Ok(())
+        }
+    }
+
+    fn mark_signal(
         &mut self,
         id: RunId,
         position: u64,
+        consumed: bool,
         store: &dyn Read,
     ) -> Result<(), Error> {
         let Some(live) = self.runs.get(&id) else { return Ok(()) };
         let namespace = live.run.row.namespace.clone();
         self.bring_inbox(&namespace, id, store)?;
         let inbox = self.runs.get_mut(&id).and_then(|live| live.inbox.as_mut());
-        if let Some(signal) = inbox.and_then(|i| i.iter_mut().find(|s| s.position == position)) {
-            signal.consumed = false;
-            self.change(Change::MarkSignal(id, position, false));
+        let signal = inbox.and_then(|i| i.iter_mut().find(|s| s.position == position));
+        if let Some(signal) = signal.filter(|signal| signal.consumed != consumed) {
+            signal.consumed = consumed;
+            self.change(Change::MarkSignal(id, position, consumed));
         }
         Ok(())
     }

@@ -20,7 +20,8 @@ pub struct Mark<'a> {
 /// The places of the superseded records of one journal.
 ///
 /// A reset takes back what was recorded from `from_seq` on (with `only`: what stands under
-/// `from_key`), except for the outcome of a wait that was opened before: that stays as it came.
+/// `from_key`), except for the outcome of a wait that was opened before: that stays as it came. Of a
+/// `once` step that may act again, all is taken back: its intent may stand before `from_seq`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Superseded(BTreeSet<u64>);
 
@@ -75,13 +76,17 @@ fn taken_back(standing: &BTreeMap<u64, (Kind, &StepKey)>, reset: &ResetDetail) -
         .map(|(_, (_, key))| *key)
         .collect();
     standing
-        .range(reset.from_seq..)
-        .filter(|(_, (kind, key))| {
+        .iter()
+        .filter(|(seq, (kind, key))| {
+            let in_range = **seq >= reset.from_seq;
             if reset.only {
-                return **key == reset.from_key;
+                return in_range && **key == reset.from_key;
+            }
+            if reset.again.iter().any(|again| key.is_within(again)) {
+                return true;
             }
             let outcome_of_kept = *kind == Kind::Resolved && opened_before.contains(key);
-            !outcome_of_kept && !matches!(kind, Kind::Verb)
+            in_range && !outcome_of_kept && !matches!(kind, Kind::Verb)
         })
         .map(|(seq, _)| *seq)
         .collect()
@@ -110,6 +115,29 @@ mod tests {
             .map(|(((kind, _), key), seq)| Mark { seq, kind: *kind, key, reset: None })
             .chain([Mark { seq: 99, kind: Kind::Reset, key: &run, reset: Some(&detail) }]);
         assert_eq!(Superseded::of(marks).0.into_iter().collect::<Vec<_>>(), expect);
+    }
+
+    #[test]
+    fn a_once_step_that_may_act_again_is_taken_back_whole() {
+        let keys = ["pay", "a", "pay/settle", "pay"].map(StepKey::from_recorded);
+        let kinds = [Kind::Intent, Kind::Step, Kind::Open, Kind::Step];
+        let taken = |again: Vec<StepKey>| {
+            let detail = ResetDetail {
+                from_seq: 2,
+                from_key: keys[1].clone(),
+                only: false,
+                again,
+                key_generation: 0,
+                by: "test".into(),
+            };
+            let run = StepKey::run();
+            let marks = (1..).zip(kinds).zip(&keys);
+            let marks = marks.map(|((seq, kind), key)| Mark { seq, kind, key, reset: None });
+            let reset = Mark { seq: 5, kind: Kind::Reset, key: &run, reset: Some(&detail) };
+            Superseded::of(marks.chain([reset])).0.into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(taken(vec![]), [2, 3, 4]);
+        assert_eq!(taken(vec![keys[0].clone()]), [1, 2, 3, 4]);
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub struct RecordMark {
     pub key: StepKey,
     /// True unless the record has an error.
     pub ok: bool,
+    /// The place up to which the code had been handed outcomes when it asked for this.
+    pub after: u64,
     /// The kind's own detail, for `open`, `reset`, `resolved` and `intent` only.
     pub detail: Option<Arc<RawValue>>,
 }

@@ -7,6 +7,7 @@ use crate::live::{Live, Phase};
 use crate::output::Output;
 use crate::pager::{Ended, Order};
 use polos_protocol::frame::{FromServer, Start};
+use polos_protocol::supersede::Superseded;
 use polos_protocol::value::Place;
 use polos_protocol::{Record, RunId};
 
@@ -53,7 +54,10 @@ impl Engine {
             None if after >= seq => {}
             start => {
                 held.paging = Some(seq);
-                let (row, superseded) = (&live.run.row, live.journal.superseded().clone());
+                let (row, mut superseded) = (&live.run.row, live.journal.superseded().clone());
+                if self.config.is_mutated("superseded_stands") {
+                    superseded = Superseded::default();
+                }
                 let order = Order {
                     namespace: row.namespace.clone(),
                     run: row.id,

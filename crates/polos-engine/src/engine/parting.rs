@@ -29,9 +29,10 @@ impl Engine {
     /// Notes how the present assignment of a run in memory ended.
     pub(crate) fn part(&mut self, id: RunId, parting: Parting) {
         let now = self.now;
+        let forgets = self.config.is_mutated("only_last_assignment");
         let Some(live) = self.runs.get_mut(&id) else { return };
         let status = &mut live.run.status;
-        status.lost.retain(|lost| lost.lease_end_ms + LOST_MS_MAX > now);
+        status.lost.retain(|lost| lost.lease_end_ms.saturating_add(LOST_MS_MAX) > now && !forgets);
         if let Parting::Lost { lease_end_ms } = parting {
             status.lost.push(Lost { assignment: status.assignment, lease_end_ms });
         }

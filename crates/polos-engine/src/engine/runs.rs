@@ -77,6 +77,7 @@ impl Engine {
             kind,
             key: &record.key,
             ok: record.error.is_none(),
+            after: record.after,
             at: now,
             size: record.size(),
             n: None,

@@ -215,7 +215,8 @@ impl Engine {
             .get(&held.worker)
             .is_some_and(|worker| worker.active < worker.slots.max(1));
         let queue = self.schedule.queue(&row.namespace, &row.queue);
-        if !worker_has_room || !(queue.holds(id) || queue.has_room(key) && !queue.config().paused) {
+        let fits = queue.holds(id) || queue.has_room(key) && !queue.config().paused;
+        if !worker_has_room || !(fits || self.config.is_mutated("resume_without_slot")) {
             return false;
         }
         queue.take(id, id, key);

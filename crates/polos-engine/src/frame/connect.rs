@@ -182,6 +182,9 @@ impl Engine {
     /// started does not know which runs wait in memory, and took all of them for working.
     fn account_for(&mut self, held: &Held) {
         let now = self.now;
+        if self.config.is_mutated("all_held_runs_work") {
+            return;
+        }
         let wait = held.wait.as_ref().filter(|wait| {
             // A backoff keeps its slots: it ends in the worker's memory.
             wait.is_within_limits() && wait.until_min().is_none()

@@ -128,6 +128,7 @@ impl Engine {
                 kind: record.kind,
                 key: &record.key,
                 ok: record.error.is_none(),
+                after: record.after,
                 at: now,
                 size: record.size(),
                 n: Some(record.n),

@@ -67,6 +67,7 @@ impl Engine {
                 kind: record.kind(),
                 key: record.key(),
                 ok: record.record.error.is_none(),
+                after: record.record.after,
                 at: record.at,
                 size: record.record.size(),
                 n: None,

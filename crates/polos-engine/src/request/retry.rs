@@ -11,6 +11,7 @@ use polos_protocol::rest::{ApprovalState, RetryRequest, VerbResponse};
 use polos_protocol::{Millis, RunId, State, StepKey};
 use polos_store::Read;
 use polos_store::row::TimerKind;
+use std::collections::BTreeMap;
 
 impl Engine {
     pub(super) fn retry(
@@ -43,14 +44,14 @@ impl Engine {
                 format!("`polos runs show {id}` lists its steps"),
             ));
         };
-        let intents = live.journal.intents_from(from_seq);
-        if let Some(step) = intents.iter().find(|step| !request.again.contains(step)) {
+        let once = live.journal.once_from(from_seq);
+        if let Some(step) = once.iter().find(|step| !request.again.contains(step)) {
             let message = format!("the `once` step `{step}` lies in the range and would act again");
             let hint = format!("if that is what you want, add `--again {step}`");
             return Err(Error::new(Class::Conflict, "once_in_range", message, hint));
         }
         self.stop_where_it_is(id);
-        self.drop_opened_from(id, from_seq, store)?;
+        self.drop_opened_from(id, (from_seq, &request.again), store)?;
         let detail = ResetDetail {
             from_seq,
             from_key: key.clone(),
@@ -114,6 +115,10 @@ impl Engine {
             })
             .map(|(_, detail)| detail)
             .collect();
+        // What a wait that is given up no more has taken is taken again.
+        for detail in kept {
+            self.take_again(id, &detail, store)?;
+        }
         self.give_back_taken(id, superseded, store)
     }
 
@@ -138,11 +143,16 @@ impl Engine {
     fn drop_opened_from(
         &mut self,
         id: RunId,
-        from_seq: u64,
+        (from_seq, again): (u64, &[StepKey]),
         store: &dyn Read,
     ) -> Result<(), Error> {
         let Some(live) = self.runs.get(&id) else { return Ok(()) };
-        for (key, open) in live.journal.opened_from(from_seq) {
+        let mut opened: BTreeMap<StepKey, OpenWait> =
+            live.journal.opened_from(from_seq).into_iter().collect();
+        // The question about a `once` step may have been asked before the range.
+        let all = live.journal.opened_from(0);
+        opened.extend(all.into_iter().filter(|(key, _)| again.iter().any(|a| key.is_within(a))));
+        for (key, open) in opened {
             match open {
                 OpenWait::Child { run, .. } => {
                     self.cancel_child(

@@ -119,6 +119,26 @@ fn a_retry_over_a_once_step_must_say_so() {
 }
 
 #[test]
+fn a_once_step_whose_outcome_lies_in_the_range_counts_though_its_intent_does_not() {
+    let mut rig = Rig::new();
+    let run = rig.start_run();
+    rig.worker(1);
+    let (_, mut hands) = rig.take(1);
+    once(&mut rig, &mut hands, "charge", false);
+    rig.step(1, &mut hands, "a");
+    rig.record(1, &mut hands, NewRecord::new(0, Kind::Step, key("charge"), 1));
+    rig.complete(1, &hands);
+    let mut retry = RetryRequest { step: Some(key("a")), ..RetryRequest::default() };
+    let error = rig.try_request(Request::Verb(run, Verb::Retry(retry.clone()))).unwrap_err();
+    assert_eq!(error.code, "once_in_range");
+    retry.again = vec![key("charge")];
+    rig.verb(run, Verb::Retry(retry));
+    let (start, _) = rig.take(1);
+    let left: Vec<_> = start.journal.iter().map(polos_protocol::Record::kind).collect();
+    assert_eq!(left, [Kind::Reset], "its intent is taken back too: it is not in doubt");
+}
+
+#[test]
 fn a_person_settles_a_step_in_doubt() {
     let mut rig = Rig::new();
     let run = rig.start_run();

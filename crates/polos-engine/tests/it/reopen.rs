@@ -234,3 +234,31 @@ fn a_retry_from_before_a_cancellation_takes_it_back() {
     rig.verb(run, Verb::Cancel(CancelRequest::default()));
     assert_eq!(rig.journal(run).last().unwrap(), "cancel");
 }
+
+#[test]
+fn an_event_that_a_lost_wait_gave_back_is_its_own_again_after_a_retry() {
+    for (is_taken, from, comes) in [(false, "b", false), (true, "b", false), (true, "y", true)] {
+        let mut rig = Rig::new();
+        let run = rig.start_run();
+        rig.worker(1);
+        let (_, mut hands) = rig.take(1);
+        rig.step(1, &mut hands, "a");
+        let before = hands.seq;
+        open(&mut rig, &mut hands, "x", &event(None));
+        publish(&mut rig);
+        rig.learn(1, &mut hands);
+        rig.step(1, &mut hands, "b");
+        rig.record(1, &mut hands, NewRecord::new(0, Kind::Lost, key("x"), before));
+        if is_taken {
+            open(&mut rig, &mut hands, "y", &event(None));
+            assert_eq!(rig.journal(run).last().unwrap(), "resolved y");
+        }
+        rig.frames(1);
+        let retry = RetryRequest { step: Some(key(from)), ..RetryRequest::default() };
+        rig.verb(run, Verb::Retry(retry));
+        let (_, mut hands) = rig.take(1);
+        open(&mut rig, &mut hands, "z", &event(None));
+        let came = rig.journal(run).last().unwrap() == "resolved z";
+        assert_eq!(came, comes, "from `{from}`: a loss that is taken back gives nothing back");
+    }
+}

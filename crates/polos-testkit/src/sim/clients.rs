@@ -2,20 +2,23 @@
 //! answer came.
 
 #![expect(clippy::too_many_arguments, reason = "each part comes from another place")]
+#![expect(clippy::cast_possible_truncation, reason = "the numbers are small")]
 
-use super::program::{self, NAME, TOPICS};
+use super::program::{self, KEEPS, NAME, NARROW, TOPICS, draw_queue};
 use super::random::Random;
 use super::world::{World, once_value};
 use crate::store::Memory;
 use polos_engine::{Error, Request, Response};
+use polos_protocol::Kind;
 use polos_protocol::record::ApprovalKind;
 use polos_protocol::rest::{
-    ApprovalState, CancelRequest, DecideRequest, PublishRequest, ResumeRequest, RunFilter,
-    StartRequest, Verb,
+    ApprovalState, CancelRequest, DecideRequest, PublishRequest, ResumeRequest, RetryRequest,
+    RunFilter, StartRequest, Verb,
 };
-use polos_protocol::{Json, Namespace, QueueConfig, RunId, State, StepKey};
+use polos_protocol::{Json, Namespace, QueueConfig, RunId, StepKey};
 use polos_store::Read;
 use polos_store::read::PageRequest;
+use polos_store::row::RunRow;
 use std::collections::BTreeSet;
 
 /// Everyone outside.
@@ -28,13 +31,17 @@ pub(super) struct Clients {
     /// Runs that somebody asked to cancel.
     pub(super) cancelled: BTreeSet<RunId>,
     published: u64,
-    queue_is_set: bool,
+    queues_set: u32,
+    /// The most slots that the queue whose runs keep them ever had.
+    pub(super) kept_slots: u32,
 }
 
-/// The queue that lets few runs go at once.
-pub(super) const NARROW: &str = "narrow";
-/// How many.
+/// How many runs of the narrow queue work at once.
 pub(super) const NARROW_RUNS: u32 = 2;
+/// How many runs of one of its keys do.
+pub(super) const NARROW_RUNS_PER_KEY: u32 = 1;
+/// How many slots the queue whose runs keep them has at first.
+const KEPT_SLOTS: u32 = 1;
 
 impl Clients {
     /// Draws what they want.
@@ -48,8 +55,10 @@ impl Clients {
                     key: Some(format!("start-{number}")),
                     ..StartRequest::default()
                 };
-                if random.chance(500) {
-                    request.options.queue = Some(NARROW.into());
+                if random.chance(700) {
+                    let (queue, key) = draw_queue(random);
+                    request.options.queue = Some(queue);
+                    request.options.concurrency_key = Some(key);
                 }
                 request
             })
@@ -61,7 +70,8 @@ impl Clients {
             in_flight: Vec::new(),
             cancelled: BTreeSet::new(),
             published: 0,
-            queue_is_set: false,
+            queues_set: 0,
+            kept_slots: KEPT_SLOTS,
         }
     }
 
@@ -77,7 +87,7 @@ impl Clients {
 
     /// An answer came.
     pub(super) fn replied(&mut self, id: u64, reply: &Result<Response, Error>) {
-        self.queue_is_set |= matches!(reply, Ok(Response::Queue(_)));
+        self.queues_set += u32::from(matches!(reply, Ok(Response::Queue(_))));
         let Some(at) = self.in_flight.iter().position(|(of, _)| *of == id) else { return };
         let (_, number) = self.in_flight.remove(at);
         if let Ok(Response::Started(_)) = reply {
@@ -94,10 +104,14 @@ impl Clients {
         calm: bool,
     ) -> Vec<(u64, Request)> {
         let mut requests = Vec::new();
-        if !self.queue_is_set {
-            // Nothing is started before the limit holds.
-            let concurrency = Some(NARROW_RUNS);
-            let config = QueueConfig { name: NARROW.into(), concurrency, ..QueueConfig::default() };
+        if self.queues_set < 2 {
+            // Nothing is started before the limits hold.
+            let narrow = QueueConfig {
+                concurrency_per_key: Some(NARROW_RUNS_PER_KEY),
+                ..queue(NARROW, NARROW_RUNS, false)
+            };
+            let keeps = queue(KEEPS, self.kept_slots, true);
+            let config = if self.queues_set == 0 { narrow } else { keeps };
             requests.push((self.id(), Request::PutQueue(config)));
             return requests;
         }
@@ -140,11 +154,21 @@ impl Clients {
         let Ok(runs) = store.runs(&namespace, &RunFilter::default(), &page) else { return };
         for run in runs.items {
             let (id, status) = (run.row.id, run.status);
-            if status.state == State::Blocked
-                && status.blocked.as_ref().is_some_and(|b| b.code == "poison")
-            {
+            if let Some(blocked) = &status.blocked {
+                if blocked.code == "queue_deadlock" {
+                    self.kept_slots += 1;
+                    let config = queue(KEEPS, self.kept_slots, true);
+                    requests.push((self.id(), Request::PutQueue(config)));
+                }
                 requests
                     .push((self.id(), Request::Verb(id, Verb::Resume(ResumeRequest::default()))));
+            }
+            if !calm
+                && random.chance(12)
+                && let Some(retry) = draw_retry(store, &run.row, random)
+                && (!status.state.is_ended() || run.row.parent.is_none())
+            {
+                requests.push((self.id(), Request::Verb(id, Verb::Retry(retry))));
             }
             if status.state.is_ended() {
                 continue;
@@ -157,8 +181,10 @@ impl Clients {
             }
             if !calm && run.row.parent.is_none() && random.chance(4) {
                 self.cancelled.insert(id);
-                requests
-                    .push((self.id(), Request::Verb(id, Verb::Cancel(CancelRequest::default()))));
+                let cancel = CancelRequest::default();
+                let verb =
+                    if random.chance(300) { Verb::Kill(cancel) } else { Verb::Cancel(cancel) };
+                requests.push((self.id(), Request::Verb(id, verb)));
             }
         }
     }
@@ -195,4 +221,19 @@ impl Clients {
             requests.push((self.id(), Request::Decide(approval.id, decision)));
         }
     }
+}
+
+fn queue(name: &str, concurrency: u32, hold: bool) -> QueueConfig {
+    let concurrency = Some(concurrency);
+    QueueConfig { name: name.into(), concurrency, hold, ..QueueConfig::default() }
+}
+
+/// A retry from some step that the run has recorded. The engine refuses it where a `once` step
+/// lies in the range.
+fn draw_retry(store: &Memory, run: &RunRow, random: &mut Random) -> Option<RetryRequest> {
+    let records = store.journal(&run.namespace, run.id, 0, usize::MAX).unwrap_or_default();
+    let steps: Vec<_> = records.iter().filter(|record| record.kind() == Kind::Step).collect();
+    let number = random.below(steps.len().max(1) as u64) as usize;
+    let step = Some(steps.get(number)?.key().clone());
+    Some(RetryRequest { step, ..RetryRequest::default() })
 }

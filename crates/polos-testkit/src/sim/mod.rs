@@ -11,6 +11,7 @@ mod clients;
 mod program;
 mod random;
 mod server;
+mod trouble;
 mod wires;
 mod worker;
 mod world;
@@ -115,8 +116,18 @@ const EVENTS_MAX: u64 = 400_000;
 
 struct Slot {
     process: Option<Process>,
-    frozen: bool,
+    health: Health,
     mail: Vec<Event>,
+}
+
+/// How a worker's process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Health {
+    Well,
+    /// It stands still, all of it.
+    Frozen,
+    /// The user's code hangs; the connection's thread answers pings.
+    Wedged,
 }
 
 struct Sim {
@@ -159,9 +170,9 @@ impl Sim {
         let store = Memory::new();
         let world = World::new(random.next());
         let clients = Clients::new(&mut random, options.runs);
-        let server = Server::new(&store, BEGIN_MS, options.mutation);
+        let server = Server::new(&store, BEGIN_MS, &options);
         let slots = (0..options.workers)
-            .map(|_| Slot { process: None, frozen: false, mail: vec![] })
+            .map(|_| Slot { process: None, health: Health::Well, mail: vec![] })
             .collect();
         let mut sim = Self {
             random,
@@ -252,7 +263,7 @@ impl Sim {
     }
 
     fn next_worker_timer(&self) -> Option<(Millis, usize)> {
-        let timers = self.slots.iter().enumerate().filter(|(_, slot)| !slot.frozen);
+        let timers = self.slots.iter().enumerate().filter(|(_, slot)| slot.health == Health::Well);
         timers
             .filter_map(|(index, slot)| {
                 Some((slot.process.as_ref()?.deadline()?.max(self.now), index))
@@ -276,6 +287,9 @@ impl Sim {
 
     fn happen(&mut self, event: Event) -> Result<(), String> {
         if let Some(index) = self.frozen_receiver(&event) {
+            if self.slots[index].health == Health::Wedged && self.answer_for(index, &event) {
+                return Ok(());
+            }
             self.slots[index].mail.push(event);
             return Ok(());
         }
@@ -300,6 +314,7 @@ impl Sim {
                     if let Some(process) =
                         self.slots[index].process.as_mut().filter(|p| p.link == Some(link))
                     {
+                        process.heard(now);
                         let wants = process.hear(&text, now)?;
                         self.want(index, wants)?;
                     }
@@ -340,7 +355,7 @@ impl Sim {
             Event::Poll(index, ..) | Event::Connect(index) => *index,
             _ => return None,
         };
-        self.slots[index].frozen.then_some(index)
+        (self.slots[index].health != Health::Well).then_some(index)
     }
 
     fn turn_soon(&mut self) {
@@ -365,6 +380,7 @@ impl Sim {
         if outcome.crashed {
             return self.server_down();
         }
+        self.server.audit(&self.store)?;
         if outcome.reset {
             for link in self.wires.server_links() {
                 self.cut(link);
@@ -422,12 +438,13 @@ impl Sim {
                     self.checker.begun(&self.store, run, &begin, seq)?;
                     let processes = self.slots.iter().filter_map(|slot| slot.process.as_ref());
                     let executing: Vec<_> = processes.flat_map(Process::executing).collect();
-                    self.checker.executing(&self.store, &executing)?;
+                    self.checker.executing(&self.store, &executing, self.clients.kept_slots)?;
                     let Some(id) = self.slots[index].process.as_ref().map(|process| process.id)
                     else {
                         continue;
                     };
-                    let delay = self.random.between(0, 200);
+                    let slow = self.random.chance(150);
+                    let delay = self.random.between(0, if slow { 1_900 } else { 200 });
                     self.after(delay, Event::Poll(index, id, place));
                 }
             }
@@ -511,42 +528,11 @@ impl Sim {
     /// A link breaks: what is under way on it is lost, and each side notices in its own time.
     fn cut(&mut self, link: u64) {
         self.wires.cut(link);
-        let (server, worker) = (self.random.between(0, 300), self.random.between(0, 300));
+        // One side may go on for long in the belief that it is heard.
+        let late = if self.random.chance(300) { 9_000 } else { 300 };
+        let (server, worker) = (self.random.between(0, 300), self.random.between(0, late));
         self.after(server, Event::ServerUnlinked(link));
         self.after(worker, Event::WorkerUnlinked(link));
-    }
-
-    fn server_down(&mut self) -> Result<(), String> {
-        self.note(format_args!("the server dies"));
-        self.server.down();
-        for link in self.wires.server_links() {
-            self.wires.cut(link);
-            self.wires.drop_server_end(link);
-            let delay = self.random.between(0, 50);
-            self.after(delay, Event::WorkerUnlinked(link));
-        }
-        self.clients.lost_replies();
-        let delay = self.random.between(1, 3_000);
-        self.after(delay, Event::ServerUp);
-        Ok(())
-    }
-
-    fn server_up(&mut self) {
-        self.note(format_args!("the server is up"));
-        self.server = Server::new(&self.store, self.now, self.options.mutation);
-    }
-
-    fn thaw(&mut self, index: usize) -> Result<(), String> {
-        self.note(format_args!("worker {index} thaws"));
-        self.slots[index].frozen = false;
-        let now = self.now;
-        let wants =
-            self.slots[index].process.as_mut().map(|process| process.tick(now)).unwrap_or_default();
-        self.want(index, wants)?;
-        for event in std::mem::take(&mut self.slots[index].mail) {
-            self.happen(event)?;
-        }
-        Ok(())
     }
 
     fn client(&mut self) {
@@ -561,61 +547,6 @@ impl Sim {
         }
         let delay = if self.trouble_is_over() { 1_000 } else { self.random.between(50, 2_000) };
         self.after(delay, Event::Client);
-    }
-
-    /// Something goes wrong.
-    fn trouble(&mut self) -> Result<(), String> {
-        if self.trouble_is_over() {
-            return Ok(());
-        }
-        let index = self.random.below(self.slots.len() as u64) as usize;
-        match self.random.below(10) {
-            0..=2 => {
-                if let Some(link) =
-                    self.slots[index].process.as_ref().and_then(|process| process.link)
-                {
-                    self.note(format_args!("link {link} breaks"));
-                    self.cut(link);
-                }
-            }
-            3..=5 => self.kill_worker(index),
-            6 | 7 => {
-                if !self.slots[index].frozen && self.slots[index].process.is_some() {
-                    self.note(format_args!("worker {index} freezes"));
-                    self.slots[index].frozen = true;
-                    let delay = self.random.between(100, 30_000);
-                    self.after(delay, Event::Thaw(index));
-                }
-            }
-            _ => {
-                if self.server.is_up() {
-                    self.server_down()?;
-                }
-            }
-        }
-        let delay = self.random.between(10, 6_000);
-        self.after(delay, Event::Trouble);
-        Ok(())
-    }
-
-    fn kill_worker(&mut self, index: usize) {
-        if self.slots[index].frozen {
-            return;
-        }
-        let Some(process) = self.slots[index].process.take() else { return };
-        self.note(format_args!("worker {index} dies"));
-        if let Some(link) = process.link {
-            self.wires.cut(link);
-            self.wires.drop_worker_end(link);
-            let delay = self.random.between(0, 300);
-            self.after(delay, Event::ServerUnlinked(link));
-        }
-        if self.random.chance(500) {
-            self.server.worker_dead(process.id);
-            self.turn_soon();
-        }
-        let delay = self.random.between(1, 5_000);
-        self.after(delay, Event::WorkerUp(index));
     }
 }
 

@@ -7,6 +7,7 @@ use super::random::Random;
 use super::world::World;
 use futures_util::future::BoxFuture;
 use polos_protocol::Value;
+use polos_protocol::record::RunOptions;
 use polos_sdk::replay::Workflow;
 use polos_sdk::{Approval, Ctx, Error, Retry, StepError, Verdict};
 use serde::{Deserialize, Serialize};
@@ -30,8 +31,8 @@ pub(super) enum Op {
     Publish(u8),
     /// A question to a person.
     Ask,
-    /// A child run.
-    Child(Vec<Self>),
+    /// A child run, perhaps in a queue, under a concurrency key.
+    Child { ops: Vec<Self>, queue: Option<(String, String)> },
     /// Branches, all of them.
     All(Vec<Vec<Self>>),
     /// Branches, the first that ends.
@@ -42,8 +43,15 @@ pub(super) enum Op {
 
 /// The workflow's name.
 pub(super) const NAME: &str = "program";
+/// The queue that lets few runs go at once.
+pub(super) const NARROW: &str = "narrow";
+/// The queue whose runs keep their slots while they wait.
+pub(super) const KEEPS: &str = "keeps";
 /// How many topics there are.
 pub(super) const TOPICS: u64 = 3;
+
+/// How long a repeatable step may take.
+const STEP_LIMIT: Duration = Duration::from_secs(4);
 
 /// Draws a program.
 pub(super) fn draw(random: &mut Random, depth: u32) -> Vec<Op> {
@@ -71,8 +79,18 @@ fn draw_one(random: &mut Random, depth: u32) -> Op {
         13 => Op::Inserted,
         14..=16 => Op::All(branches(random)),
         17 | 18 => Op::Race(branches(random)),
-        _ => Op::Child(draw(random, depth + 1)),
+        _ => {
+            let ops = draw(random, depth + 1);
+            let queue = random.chance(500).then(|| draw_queue(random));
+            Op::Child { ops, queue }
+        }
     }
+}
+
+/// A queue, and a key within it.
+pub(super) fn draw_queue(random: &mut Random) -> (String, String) {
+    let queue = if random.chance(500) { NARROW } else { KEEPS };
+    (queue.to_owned(), format!("key-{}", random.below(3)))
 }
 
 /// The workflow that does what its input says.
@@ -133,7 +151,8 @@ async fn one(
                     }
                 }
             })
-            .retry(Retry { attempts: 5, ..Retry::default() })
+            .retry(Retry { attempts: 50, ..Retry::default() })
+            .timeout(STEP_LIMIT)
             .await
         }
         Op::Once => once(ctx, world, seen).await,
@@ -152,7 +171,15 @@ async fn one(
                 ctx.ask("ask", Approval { title: "May it?".into(), ..Approval::default() }).await?;
             Ok(answer.approved.to_string())
         }
-        Op::Child(ops) => Ok(format!("{:?}", ctx.call::<Vec<String>>(NAME, &ops).await?)),
+        Op::Child { ops, queue } => {
+            let mut options = RunOptions::default();
+            if let Some((queue, key)) = queue {
+                options.queue = Some(queue);
+                options.concurrency_key = Some(key);
+            }
+            let child = ctx.call::<Vec<String>>(NAME, &ops).options(options);
+            Ok(format!("{:?}", child.await?))
+        }
         Op::All(branches) => {
             let branches: Vec<_> = branches
                 .into_iter()
@@ -179,6 +206,8 @@ async fn one(
                 let world = world.clone();
                 async move { Ok(world.act(&step, false).await) }
             })
+            .retry(Retry { attempts: 50, ..Retry::default() })
+            .timeout(STEP_LIMIT)
             .await
             .map(|_| "inserted".to_owned())
         }

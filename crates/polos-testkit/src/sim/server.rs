@@ -4,6 +4,7 @@
 #![expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #![expect(clippy::too_many_arguments, reason = "each part comes from another place")]
 
+use super::Options;
 use super::random::Random;
 use crate::store::Memory;
 use polos_engine::{
@@ -16,6 +17,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// A page of a journal: so small that most journals have several.
 const PAGE_BYTES: usize = 400;
+/// How long a step may take, for the server and the SDK.
+pub(super) const STEP_TIMEOUT_MS: u64 = 5_000;
 /// The most inputs that one batch takes in.
 const INPUTS_PER_BATCH: usize = 16;
 
@@ -25,6 +28,7 @@ pub(super) struct Server {
     engine: Option<Engine>,
     incarnation: u64,
     mutation: Option<&'static str>,
+    is_impatient: bool,
     inbox: VecDeque<Input>,
     /// The journals that each link is being sent.
     pagers: BTreeMap<u64, Pager>,
@@ -53,17 +57,28 @@ pub(super) struct Turned {
 
 impl Server {
     /// A server that starts on what the store holds.
-    pub(super) fn new(store: &Memory, now: Millis, mutation: Option<&'static str>) -> Self {
-        let incarnation = store.reopen();
-        let (inbox, pagers) = (VecDeque::new(), BTreeMap::new());
-        let mut server = Self { engine: None, incarnation, mutation, inbox, pagers };
+    pub(super) fn new(store: &Memory, now: Millis, options: &Options) -> Self {
+        let mut server = Self {
+            engine: None,
+            incarnation: store.reopen(),
+            mutation: options.mutation,
+            is_impatient: !options.seed.is_multiple_of(3),
+            inbox: VecDeque::new(),
+            pagers: BTreeMap::new(),
+        };
         server.load(store, now);
         server
     }
 
     fn load(&mut self, store: &Memory, now: Millis) {
-        let config =
+        let mut config =
             Config { incarnation: self.incarnation, mutation: self.mutation, ..Config::default() };
+        if self.is_impatient {
+            // Code that hangs loses its runs while its connection stands.
+            config.accept_ms = 3_000;
+            config.step_timeout_ms = STEP_TIMEOUT_MS;
+            config.wedged_margin_ms = 2_000;
+        }
         self.engine = Engine::load(config, now, store).ok();
     }
 
@@ -131,6 +146,11 @@ impl Server {
             _ => None,
         });
         why.unwrap_or_default()
+    }
+
+    /// Whether what the server holds in memory agrees with the store.
+    pub(super) fn audit(&self, store: &Memory) -> Result<(), String> {
+        self.engine.as_ref().map_or(Ok(()), |engine| engine.audit(store).unwrap_or(Ok(())))
     }
 
     /// A link is gone.

@@ -4,12 +4,15 @@
 #![expect(clippy::struct_field_names, reason = "the words of the SDK")]
 
 use super::program::{NAME, Program};
+use super::server::STEP_TIMEOUT_MS;
 use super::world::World;
 use futures_util::future::BoxFuture;
 use polos_protocol::frame::{FromServer, FromWorker, Held, Hello, Host, RecordRequest, VERSIONS};
 use polos_protocol::{Definition, Kind, Millis, RunId, WorkerId};
 use polos_sdk::NoStreams;
-use polos_sdk::replay::{BeginEffect, EffectReport, Input, Run, RunOutput, Settings};
+use polos_sdk::replay::{
+    BeginEffect, EffectOutcome, EffectReport, Fault, Input, Run, RunOutput, Settings,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -44,6 +47,9 @@ struct Effect {
     future: BoxFuture<'static, EffectReport>,
     request: polos_sdk::replay::RequestId,
     effect: polos_sdk::replay::EffectId,
+    /// It is not polled after this time.
+    ends_at: Millis,
+    timeout_ms: u64,
 }
 
 impl std::fmt::Debug for Effect {
@@ -125,10 +131,19 @@ impl Process {
         self.each(now, |_| Some(Input::Detached))
     }
 
-    /// A frame has come.
-    pub(super) fn hear(&mut self, text: &str, now: Millis) -> Result<Vec<Want>, String> {
+    /// The connection's thread has read something.
+    pub(super) fn heard(&mut self, now: Millis) {
         self.heard_at = now;
         self.lease_lost = false;
+    }
+
+    /// True while the server's word is fresh enough to begin anything.
+    pub(super) fn is_leased(&self, now: Millis) -> bool {
+        now.saturating_sub(self.heard_at) < self.lease_ms
+    }
+
+    /// The code is told of a frame.
+    pub(super) fn hear(&mut self, text: &str, now: Millis) -> Result<Vec<Want>, String> {
         match FromServer::from_text(text).map_err(|error| error.to_string())? {
             FromServer::Welcome(welcome) => {
                 self.welcomed = true;
@@ -148,6 +163,7 @@ impl Process {
             FromServer::Start(start) => {
                 let settings = Settings {
                     hot_ms: self.hot_ms,
+                    step_timeout_ms: STEP_TIMEOUT_MS,
                     ..Settings::new(&format!("build-{}", self.build))
                 };
                 let id = start.run;
@@ -204,7 +220,7 @@ impl Process {
 
     /// Lets time pass: first the lease, then the runs' own timers. After a freeze too.
     pub(super) fn tick(&mut self, now: Millis) -> Vec<Want> {
-        if now.saturating_sub(self.heard_at) >= self.lease_ms && !self.lease_lost {
+        if !self.is_leased(now) && !self.lease_lost {
             self.lease_lost = true;
             return self.each(now, |_| Some(Input::LeaseLost));
         }
@@ -221,9 +237,13 @@ impl Process {
     pub(super) fn poll(&mut self, place: EffectPlace, now: Millis) -> (bool, Vec<Want>) {
         let Some(effect) = self.effects.get_mut(&place) else { return (false, vec![]) };
         let mut context = Context::from_waker(Waker::noop());
-        let Poll::Ready(report) = effect.future.as_mut().poll(&mut context) else {
-            return (true, vec![]);
+        let polled = if now >= effect.ends_at {
+            let fault = Fault::timed_out(effect.timeout_ms);
+            Poll::Ready(EffectReport::new(EffectOutcome::Failed(fault), now))
+        } else {
+            effect.future.as_mut().poll(&mut context)
         };
+        let Poll::Ready(report) = polled else { return (true, vec![]) };
         let (request, number) = (effect.request, effect.effect);
         self.effects.remove(&place);
         let (run, assignment, _) = place;
@@ -241,9 +261,10 @@ impl Process {
     }
 
     /// Collects what the runs want.
-    fn drain(&mut self, _now: Millis) -> Vec<Want> {
+    fn drain(&mut self, now: Millis) -> Vec<Want> {
         let mut wants = Vec::new();
         let mut gone = Vec::new();
+        let leased = self.is_leased(now);
         for (id, run) in &mut self.runs {
             let assignment = run.run_ref().assignment;
             while let Some(output) = run.next_output() {
@@ -253,10 +274,17 @@ impl Process {
                         wants.push(Want::Send(frame.to_text()));
                     }
                     RunOutput::Frame(frame) => wants.push(Want::Send(frame.to_text())),
+                    // It begins after the re-attachment, if the run is still here then.
+                    RunOutput::Begin(_) if !leased => run.handle(Input::LeaseLost, now),
                     RunOutput::Begin(BeginEffect { begin, future, .. }) => {
                         let place = (*id, assignment, begin.effect.0);
-                        let effect =
-                            Effect { future, request: begin.request, effect: begin.effect };
+                        let effect = Effect {
+                            future,
+                            request: begin.request,
+                            effect: begin.effect,
+                            ends_at: now + begin.timeout_ms,
+                            timeout_ms: begin.timeout_ms,
+                        };
                         self.effects.insert(place, effect);
                         wants.push(Want::Begun(place, begin, run.seq()));
                     }

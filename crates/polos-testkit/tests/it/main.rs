@@ -1,5 +1,7 @@
-//! The simulation finds nothing wrong with the rules as they are, and finds each of five changes
-//! of them.
+//! The simulation finds nothing wrong with the rules as they are, and finds each change of them
+//! that docs/concepts/simulation.md lists.
+
+mod mutations;
 
 use polos_testkit::sim::{Options, run};
 
@@ -40,36 +42,4 @@ fn two_runs_of_a_seed_are_equal() {
 #[test]
 fn two_seeds_differ() {
     assert_ne!(run(&Options::new(1)).hash, run(&Options::new(2)).hash);
-}
-
-fn is_found(mutation: &'static str) {
-    let found = (1..=400).find(|seed| {
-        run(&Options { mutation: Some(mutation), ..Options::new(*seed) }).violation.is_some()
-    });
-    assert!(found.is_some(), "400 seeds do not notice `{mutation}`");
-}
-
-#[test]
-fn an_acknowledgement_before_the_commit_is_found() {
-    is_found("acknowledge_before_commit");
-}
-
-#[test]
-fn records_taken_in_twice_are_found() {
-    is_found("accept_duplicates");
-}
-
-#[test]
-fn a_death_without_proof_is_found() {
-    is_found("dead_without_proof");
-}
-
-#[test]
-fn timers_that_are_not_stored_are_found() {
-    is_found("timers_in_memory_only");
-}
-
-#[test]
-fn parked_runs_that_never_wake_are_found() {
-    is_found("never_wake");
 }

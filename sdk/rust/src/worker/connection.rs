@@ -7,7 +7,7 @@ use crate::worker::outbox::Outbox;
 use crate::worker::routes::Routes;
 use crate::worker::transport::{FrameSink, FrameStream, Link, Transport, TransportError};
 use futures_util::{SinkExt as _, StreamExt as _};
-use polos_protocol::frame::{Empty, FromServer, FromWorker, Hello, Welcome};
+use polos_protocol::frame::{Empty, FromServer, FromWorker, Hello, RunRef, Welcome};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -129,6 +129,7 @@ impl Connection {
         self.incarnation = welcome.incarnation;
         self.clock.set(welcome.now);
         self.clock.welcomed(welcome.lease_ms);
+        self.routes.held.kept(&welcome.kept);
         self.outbox.open(self.hello.connection);
         let lease_ms = welcome.lease_ms;
         let connection = self.hello.connection;
@@ -162,13 +163,23 @@ impl Connection {
                     return format!("{}: {}", fatal.code, fatal.message);
                 }
                 Ok(frame) => {
-                    if let FromServer::Append(append) = &frame {
-                        self.routes.held.appended(append.run, append.assignment);
-                    }
+                    self.read_ahead(&frame);
                     self.routes.frame(frame);
                 }
                 Err(cause) => return cause.to_string(),
             }
+        }
+    }
+
+    /// What must be known before the runs' tasks get to a frame.
+    fn read_ahead(&self, frame: &FromServer) {
+        match frame {
+            FromServer::Append(append) => self.routes.held.appended(append.run, append.assignment),
+            FromServer::Done(of) => self.routes.held.gone(*of),
+            FromServer::Revoked(of) => {
+                self.routes.held.gone(RunRef { run: of.run, assignment: of.assignment });
+            }
+            _ => {}
         }
     }
 

@@ -1,10 +1,10 @@
 //! The runs in memory, how far each knows its journal, and which of them wait: what hello says.
 //! The runs' tasks write it, the connection's thread reads it.
 
-use polos_protocol::frame::{Held as HeldRun, RunRef};
+use polos_protocol::frame::{Held as HeldRun, Kept, RunRef};
 use polos_protocol::{RunId, Wait};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The runs of a worker.
@@ -20,6 +20,9 @@ pub(crate) struct Standing {
     /// What it waits for, and how many of those frames it had taken in then. If more were read
     /// since, it may have gone on.
     wait: Mutex<Option<(u64, Wait)>>,
+    /// The connection has read that the run is this worker's no more. Its task may not have got so
+    /// far: code that hung must begin nothing when it goes on.
+    gone: AtomicBool,
 }
 
 impl Held {
@@ -43,6 +46,25 @@ impl Held {
     pub(crate) fn appended(&self, run: RunId, assignment: u64) {
         if let Some((_, standing)) = self.runs().get(&run).filter(|(own, _)| *own == assignment) {
             standing.read.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// The connection has read that a run is the worker's no more.
+    pub(crate) fn gone(&self, of: RunRef) {
+        if let Some((_, standing)) =
+            self.runs().get(&of.run).filter(|(own, _)| *own == of.assignment)
+        {
+            standing.gone.store(true, Ordering::Release);
+        }
+    }
+
+    /// A server has welcomed the worker: the runs that it does not name are the worker's no more.
+    pub(crate) fn kept(&self, kept: &[Kept]) {
+        let kept: HashMap<RunId, u64> = kept.iter().map(|k| (k.run, k.assignment)).collect();
+        for (run, (assignment, standing)) in self.runs().iter() {
+            if kept.get(run) != Some(assignment) {
+                standing.gone.store(true, Ordering::Release);
+            }
         }
     }
 
@@ -70,6 +92,11 @@ impl Standing {
     /// What the code waits for, if nothing of it runs, with so many `append` frames taken in.
     pub(crate) fn leave_waiting(&self, taken: u64, wait: Option<Wait>) {
         *self.wait() = wait.map(|wait| (taken, wait));
+    }
+
+    /// True if the run is this worker's no more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
     }
 
     fn waits_for(&self) -> Option<Wait> {
@@ -102,5 +129,18 @@ mod tests {
         assert_eq!(said(&held).wait, Some(wait));
         standing.leave_waiting(1, None);
         assert_eq!(said(&held).wait, None);
+    }
+
+    #[test]
+    fn what_the_connection_has_read_of_a_lost_run_is_known_before_its_task_hears_it() {
+        let held = Held::default();
+        let [one, two] = [1, 2].map(|n| RunRef { run: RunId::from_bytes([n; 16]), assignment: 3 });
+        let (first, second) = (held.insert(one), held.insert(two));
+        held.kept(&[Kept { run: one.run, assignment: 3, seq: 1, n: 1 }]);
+        assert_eq!((first.is_gone(), second.is_gone()), (false, true));
+        held.gone(RunRef { assignment: 2, ..one });
+        assert!(!first.is_gone(), "that was another assignment");
+        held.gone(one);
+        assert!(first.is_gone());
     }
 }

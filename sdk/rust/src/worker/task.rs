@@ -191,7 +191,7 @@ impl RunTask {
 
     /// Begins an effect. What is ready at once needs no task of its own; `true` if it was.
     fn begin(&mut self, begin: BeginEffect) -> bool {
-        if !self.routes.clock.is_leased() {
+        if !self.routes.clock.is_leased() || self.standing.is_gone() {
             // The machine takes the effect back; it begins again after the re-attachment.
             self.lose_lease();
             return true;

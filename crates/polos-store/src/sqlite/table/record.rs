@@ -177,7 +177,7 @@ pub(in crate::sqlite) fn marks(
     run: RunId,
 ) -> Result<Vec<RecordMark>, ReadError> {
     let sql = format!(
-        "SELECT namespace, run, seq, at, kind, key, assignment, n, error IS NULL, {SIZE}, \
+        "SELECT namespace, run, seq, at, kind, key, assignment, n, error IS NULL, after, {SIZE}, \
          iif(kind IN ('open', 'reset', 'resolved', 'intent'), detail, NULL) \
          FROM journal WHERE namespace = ?1 AND run = ?2 ORDER BY seq"
     );
@@ -192,6 +192,7 @@ pub(in crate::sqlite) fn marks(
                 assignment: columns.number()?,
                 n: columns.number()?,
                 ok: columns.get()?,
+                after: columns.number()?,
                 size: columns.number()?,
                 detail: columns.raw()?,
             })

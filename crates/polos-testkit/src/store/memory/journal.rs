@@ -95,6 +95,7 @@ pub(super) fn mark(row: &Arc<RecordRow>) -> RecordMark {
         kind: record.kind,
         key: record.key.clone(),
         ok: record.error.is_none(),
+        after: record.after,
         detail: record.detail.clone().filter(|_| kept),
     }
 }

@@ -4,7 +4,6 @@
 //! of a seed print the same bytes.
 
 #![expect(clippy::unnecessary_wraps, reason = "its callers may fail in other ways")]
-#![expect(clippy::cast_possible_truncation, reason = "the numbers are small")]
 
 mod check;
 mod clients;

@@ -138,23 +138,7 @@ async fn one(
     seen: &[String],
 ) -> Result<String, Error> {
     match op {
-        Op::Step { fails } => {
-            let world = world.clone();
-            ctx.step_with("step", move |step| {
-                let world = world.clone();
-                async move {
-                    let value = world.act(&step, false).await;
-                    if step.attempt() <= fails {
-                        Err(StepError::retryable("not yet"))
-                    } else {
-                        Ok(value)
-                    }
-                }
-            })
-            .retry(Retry { attempts: 50, ..Retry::default() })
-            .timeout(STEP_LIMIT)
-            .await
-        }
+        Op::Step { fails } => repeatable(ctx, world, "step", fails).await,
         Op::Once => once(ctx, world, seen).await,
         Op::Sleep(ms) => {
             ctx.sleep(Duration::from_millis(ms)).await?;
@@ -171,15 +155,7 @@ async fn one(
                 ctx.ask("ask", Approval { title: "May it?".into(), ..Approval::default() }).await?;
             Ok(answer.approved.to_string())
         }
-        Op::Child { ops, queue } => {
-            let mut options = RunOptions::default();
-            if let Some((queue, key)) = queue {
-                options.queue = Some(queue);
-                options.concurrency_key = Some(key);
-            }
-            let child = ctx.call::<Vec<String>>(NAME, &ops).options(options);
-            Ok(format!("{:?}", child.await?))
-        }
+        Op::Child { ops, queue } => child(ctx, &ops, queue).await,
         Op::All(branches) => {
             let branches: Vec<_> = branches
                 .into_iter()
@@ -201,18 +177,40 @@ async fn one(
             Ok(format!("{:?}", ctx.race(branches).await?))
         }
         Op::Inserted if build > 1 && ctx.patched("inserted") => {
-            let world = world.clone();
-            ctx.step_with("inserted", move |step| {
-                let world = world.clone();
-                async move { Ok(world.act(&step, false).await) }
-            })
-            .retry(Retry { attempts: 50, ..Retry::default() })
-            .timeout(STEP_LIMIT)
-            .await
-            .map(|_| "inserted".to_owned())
+            repeatable(ctx, world, "inserted", 0).await.map(|_| "inserted".to_owned())
         }
         Op::Inserted => Ok("inserted".to_owned()),
     }
+}
+
+/// A step that may act again; its first attempts fail.
+async fn repeatable(
+    ctx: &Ctx,
+    world: &Arc<World>,
+    name: &str,
+    fails: u32,
+) -> Result<String, Error> {
+    let world = world.clone();
+    ctx.step_with(name, move |step| {
+        let world = world.clone();
+        async move {
+            let value = world.act(&step, false).await;
+            if step.attempt() <= fails { Err(StepError::retryable("not yet")) } else { Ok(value) }
+        }
+    })
+    .retry(Retry { attempts: 50, ..Retry::default() })
+    .timeout(STEP_LIMIT)
+    .await
+}
+
+async fn child(ctx: &Ctx, ops: &[Op], queue: Option<(String, String)>) -> Result<String, Error> {
+    let mut options = RunOptions::default();
+    if let Some((queue, key)) = queue {
+        options.queue = Some(queue);
+        options.concurrency_key = Some(key);
+    }
+    let child = ctx.call::<Vec<String>>(NAME, ops).options(options);
+    Ok(format!("{:?}", child.await?))
 }
 
 async fn once(ctx: &Ctx, world: &Arc<World>, seen: &[String]) -> Result<String, Error> {

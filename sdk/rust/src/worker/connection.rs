@@ -55,13 +55,15 @@ impl Connection {
         let clock = self.clock.clone();
         let routes = self.routes.clone();
         let mut stop = self.stop.clone();
-        runtime.block_on(async move {
+        // As a task: each waking of a thread's root future costs a system call.
+        let serving = runtime.spawn(async move {
             tokio::select! {
                 () = self.keep_connected() => {}
                 () = watch_lease(&clock, &routes) => {}
             }
             let _ = stop.wait_for(|stopped| *stopped).await;
         });
+        let _ = runtime.block_on(serving);
     }
 
     async fn keep_connected(&mut self) {

@@ -118,20 +118,13 @@ impl Rehearser {
         let start = client.start_of(run).await?;
         let (assignment, end) = (start.assignment, start.seq);
         self.say(FromServer::Start(Box::new(start))).await?;
-        let (mut sent, mut is_due) = (0, end > 0);
         loop {
-            if is_due {
-                let (records, seq) = page(client, run, sent, end).await?;
-                let more = seq < end;
-                (sent, is_due) = (seq, false);
-                self.say(FromServer::Append(Append { run, assignment, records, seq, more }))
-                    .await?;
-            }
             let answer = match self.hear().await? {
                 FromWorker::Replayed(replayed) => return Ok(replayed),
                 FromWorker::More(more) => {
-                    is_due = more.seq >= sent && sent < end;
-                    continue;
+                    let (records, seq) = page(client, run, more.seq, end).await?;
+                    let more = seq < end;
+                    FromServer::Append(Append { run, assignment, records, seq, more })
                 }
                 FromWorker::Fetch(fetch) => {
                     let text = client.value(&fetch.hash).await?.text().to_owned();

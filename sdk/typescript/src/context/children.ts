@@ -2,8 +2,10 @@
 
 import type { Definition } from "../definition.js";
 import { type Duration, toMs } from "../duration.js";
+import { TerminalError } from "../errors.js";
 import type { RunOptions } from "../protocol/frames.js";
 import { derivedId } from "../protocol/id.js";
+import { BLOB_BYTES_MAX } from "../protocol/limits.js";
 import { encode } from "../protocol/value.js";
 import { fingerprint } from "../replay/derive.js";
 import type { FingerprintPolicy, What } from "../replay/request.js";
@@ -60,6 +62,13 @@ function childWhat(
   how: { handle: boolean; detached: boolean },
 ): What {
   const written = encode(input === undefined ? null : input);
+  const bytes = Buffer.byteLength(written.text);
+  if (bytes > BLOB_BYTES_MAX) {
+    const message = `an input of ${bytes} bytes is larger than the limit of ${BLOB_BYTES_MAX} bytes`;
+    throw new TerminalError(`${message}; keep it elsewhere and hand over where`, {
+      code: "value_too_large",
+    });
+  }
   const child = {
     workflow: nameOf(callable),
     input: { v: written },

@@ -3,6 +3,7 @@
  * referred to.
  */
 
+import type { OpenChild } from "../protocol/details.js";
 import type { Blob, Failure, NewRecord, Value } from "../protocol/frames.js";
 import { parseJson, RawJson } from "../protocol/json.js";
 import { BLOB_BYTES_MAX, VALUE_INLINE_BYTES_MAX } from "../protocol/limits.js";
@@ -23,10 +24,13 @@ interface Fetching {
   bytes: number;
 }
 
+/** What waits until a value is stored: a record that is to hold it, a child whose input it is, or the end. */
+type Waiting = { record: NewRecord; request: RequestId | undefined; child?: OpenChild } | "output";
+
 interface Storing {
   text: string;
   size: number;
-  waiting: Array<{ record: NewRecord; request: RequestId | undefined } | "output">;
+  waiting: Waiting[];
 }
 
 export class Blobs {
@@ -116,12 +120,17 @@ export function submitValued(
   }
 }
 
+/** Opens a child whose input is too large to stand in the record: that is stored first. */
+export function submitChild(m: Machine, record: NewRecord, id: RequestId, child: OpenChild): void {
+  store(m, child.input, { record, request: id, child });
+}
+
 export function storeOutput(m: Machine, value: Value): void {
   if (sizeOf(value) > BLOB_BYTES_MAX) end(m, { type: "fail", error: tooLarge(value) });
   else store(m, value, "output");
 }
 
-function store(m: Machine, value: Value, waiting: Storing["waiting"][number]): void {
+function store(m: Machine, value: Value, waiting: Waiting): void {
   const text = textOf(value);
   const hash = sha256(text);
   const storing = m.blobs.storing.get(hash);
@@ -158,6 +167,9 @@ export function stored(m: Machine, hash: string): void {
   for (const waiting of storing.waiting) {
     if (waiting === "output") {
       if (m.phase === "storing") end(m, { type: "complete", value: reference });
+    } else if (waiting.child) {
+      waiting.record.detail = { child: { ...waiting.child, input: reference } };
+      submit(m, waiting.record, waiting.request);
     } else {
       waiting.record.value = reference;
       submitWith(m, waiting.record, waiting.request, { v: new RawJson(storing.text) });

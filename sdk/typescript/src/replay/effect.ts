@@ -4,7 +4,7 @@ import type { AttemptDetail, IntentDetail, StepDetail } from "../protocol/detail
 import type { Failure } from "../protocol/frames.js";
 import type { RawJson } from "../protocol/json.js";
 import { ATTEMPTS_JOURNALED } from "../protocol/limits.js";
-import { submitValued } from "./blobs.js";
+import { fitsInline, submitChild, submitValued } from "./blobs.js";
 import { chance, idempotencyKey, unit } from "./derive.js";
 import { admitInsertions } from "./diverge.js";
 import { doubt, doubtRecorded, settleDoubt, verified } from "./doubt.js";
@@ -79,7 +79,11 @@ function submitOpen(m: Machine, id: RequestId, request: Request, spec: OpenSpec)
   open.requested_ms = request.requestedMs;
   if (spec.fingerprint !== undefined) open.fingerprint = spec.fingerprint;
   request.stage = { at: "sent" };
-  submit(m, open, id);
+  if ("child" in spec.open && !fitsInline(spec.open.child.input)) {
+    submitChild(m, open, id, spec.open.child);
+  } else {
+    submit(m, open, id);
+  }
 }
 
 function submitIntent(m: Machine, id: RequestId): void {

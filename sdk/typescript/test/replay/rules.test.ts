@@ -628,6 +628,18 @@ describe("children and waits", () => {
     expect(world.keys("emit")).toEqual(["t"]);
   });
 
+  test("a child's large input is stored first, and referred to", async () => {
+    const code = body((ctx) => ctx.call("c", "x".repeat(2 << 20)));
+    const world = new World();
+    const end = await world.drive(code);
+    expect(completed(end)).toBe("child c");
+    expect(world.seen).toContain("store");
+    expect(world.journal[0]?.record.detail).toMatchObject({
+      child: { input: { ref: { size: (2 << 20) + 2 } } },
+    });
+    expect(await world.drive(code)).toEqual(end);
+  });
+
   test("undefined and falsy results come back as they were", async () => {
     const code = body(async (ctx) => {
       const values = [undefined, null, 0, "", false];

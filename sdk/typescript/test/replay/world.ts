@@ -18,6 +18,7 @@ import type {
 } from "../../src/protocol/frames.js";
 import { parseJson, writeJson } from "../../src/protocol/json.js";
 import { fromValue } from "../../src/protocol/value.js";
+import { stored } from "../../src/replay/blobs.js";
 import { report } from "../../src/replay/effect.js";
 import { settings } from "../../src/replay/machine.js";
 import type { Begin, EffectId, EffectOutcome } from "../../src/replay/request.js";
@@ -299,6 +300,12 @@ class Life implements Host {
       case "release":
         this.end ??= { how: "released" };
         break;
+      case "store": {
+        const { hash, offset, size, text } = frame.body;
+        const isLast = offset + Buffer.byteLength(text) >= size;
+        if (isLast) world.later(0, (execution) => execution.input((m) => stored(m, hash)));
+        break;
+      }
       case "more":
         world.sendPage(this.execution, frame.body.seq);
         break;

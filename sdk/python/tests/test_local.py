@@ -94,4 +94,4 @@ def test_the_import_is_quick() -> None:
         check=True,
     ).stdout.split()
     assert "polos.workflow" in loaded
-    assert not {"pydantic", "httpx", "websockets"} & set(loaded)
+    assert not {"pydantic", "httpx", "websockets", "asyncio"} & set(loaded)

@@ -37,6 +37,10 @@ from polos.value import Value, dumps
 if TYPE_CHECKING:
     from polos.workflow import Workflow
 
+    _Adapter = logging.LoggerAdapter[logging.Logger]
+else:  # It takes no parameter before 3.11.
+    _Adapter = logging.LoggerAdapter
+
 P = ParamSpec("P")
 T = TypeVar("T")
 A = TypeVar("A")
@@ -699,7 +703,7 @@ def _moment(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, timezone.utc)
 
 
-class _ReplayLogger(logging.LoggerAdapter[logging.Logger]):
+class _ReplayLogger(_Adapter):
     """Says nothing while recorded outcomes are being handed to the code."""
 
     def __init__(self, context: WorkflowContext) -> None:

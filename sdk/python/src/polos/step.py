@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import functools
 import inspect
@@ -334,6 +333,8 @@ async def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict
     """Calls a function of the user's: one that is not async runs in a thread, since it may block."""
     if is_async(function):
         return await function(*args, **kwargs)
+    import asyncio  # Half of what this package's import would cost.
+
     result: Any = await asyncio.to_thread(function, *args, **kwargs)
     return await result if inspect.isawaitable(result) else result
 

@@ -120,12 +120,12 @@ impl Desk {
     pub(crate) async fn open(&self) -> Result<InUse, StepError> {
         self.boxes.get(&self.id, &self.config).await.map_err(|error| {
             let code = match &error {
-                OpenError::Refused(_) => "sandbox_refused",
+                OpenError::Refused(_) | OpenError::Docker(_) => "sandbox_refused",
                 _ => "sandbox_unavailable",
             };
             let refused = StepError::not_done(error.to_string()).code(code);
             // What the kernel refuses now it refuses in a second too.
-            if matches!(error, OpenError::Refused(_) | OpenError::Spec(_)) {
+            if matches!(error, OpenError::Refused(_) | OpenError::Spec(_) | OpenError::Docker(_)) {
                 refused.no_retry()
             } else {
                 refused
@@ -223,7 +223,7 @@ impl Boxes {
             id: id.to_owned(),
             folder,
             workspace,
-            is_managed: self.config.workspace.is_none(),
+            is_managed: self.config.workspace.is_none() && config.workspace_dir().is_none(),
             config: config.clone(),
             masked: self.config.masked.clone(),
             program: self.config.program.clone(),
@@ -231,7 +231,7 @@ impl Boxes {
     }
 
     fn workspace_for(&self, id: &str, config: &ToolsConfig) -> Result<PathBuf, OpenError> {
-        if let Some(directory) = &config.local.workspace_dir {
+        if let Some(directory) = config.workspace_dir() {
             return users_own(directory);
         }
         let own = self.workspace(id);

@@ -89,7 +89,9 @@ pub fn load_file(path: &Path) -> Result<Agent, FileError> {
         agent.id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     }
     if let Some(dir) = path.parent() {
-        for relative in agent.script.iter_mut().chain(&mut agent.sandbox.local.workspace_dir) {
+        let docker = agent.sandbox.docker.iter_mut().filter_map(|d| d.workspace_dir.as_mut());
+        let local = agent.sandbox.local.workspace_dir.iter_mut();
+        for relative in agent.script.iter_mut().chain(local).chain(docker) {
             *relative = dir.join(&*relative);
         }
     }

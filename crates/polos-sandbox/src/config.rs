@@ -34,18 +34,27 @@ impl ToolsConfig {
     /// The policy for commands; `local` asks unless told otherwise.
     pub fn exec_policy(&self) -> Result<ExecPolicy, policy::Error> {
         let default = match self.env {
-            Environment::Local if self.exec.allowlist.is_empty() => Security::Ask,
-            Environment::Local => Security::Allowlist,
+            _ if !self.exec.allowlist.is_empty() => Security::Allowlist,
+            Environment::Local => Security::Ask,
             Environment::Docker | Environment::E2b => Security::Full,
         };
         let policy = ExecPolicy::new(self.exec.security.unwrap_or(default), &self.exec.allowlist)?;
         Ok(policy.allow_env(&self.exec.env_allowlist))
     }
 
+    /// The folder of the user's that the box works on, if it has none of its own.
+    pub fn workspace_dir(&self) -> Option<&PathBuf> {
+        match self.env {
+            Environment::Local => self.local.workspace_dir.as_ref(),
+            Environment::Docker => self.docker.as_ref()?.workspace_dir.as_ref(),
+            Environment::E2b => None,
+        }
+    }
+
     /// The policy for files.
     pub fn file_policy(&self) -> FilePolicy {
         // What a box made for itself may be changed; what was there before is its owner's.
-        let default = match self.local.workspace_dir {
+        let default = match self.workspace_dir() {
             Some(_) => FileApproval::Writes,
             None => FileApproval::None,
         };
@@ -214,6 +223,8 @@ mod tests {
         assert_eq!(security("{}"), Security::Ask);
         assert_eq!(security(r#"{"exec": {"allowlist": ["ls *"]}}"#), Security::Allowlist);
         assert_eq!(security(r#"{"env": "docker"}"#), Security::Full);
+        let listed = r#"{"env": "docker", "exec": {"allowlist": ["ls *"]}}"#;
+        assert_eq!(security(listed), Security::Allowlist);
         assert_eq!(security(r#"{"exec": {"security": "deny"}}"#), Security::Deny);
         let approval = |text: &str| parse(text).file_policy().approval;
         assert_eq!(approval("{}"), FileApproval::None);

@@ -10,6 +10,7 @@
 use std::process::ExitCode;
 
 pub mod config;
+mod docker;
 mod local;
 pub mod policy;
 mod sandbox;
@@ -18,6 +19,7 @@ mod spec;
 /// What is said to a box: requests, replies and what the model is told of the tools.
 pub use polos_toolbox as toolbox;
 
+pub use docker::Error as DockerError;
 pub use local::probe::{Finding, Probe, probe};
 pub use local::report::{Level, Report};
 pub use sandbox::{Error, Executed, OpenError, Sandbox, stop_by_folder};

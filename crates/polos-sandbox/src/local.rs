@@ -13,10 +13,10 @@
 
 mod cgroup;
 mod enter;
-mod footing;
+pub(crate) mod footing;
 mod git;
-mod ids;
-mod init;
+pub(crate) mod ids;
+pub(crate) mod init;
 pub(crate) mod keeper;
 mod landlock;
 mod limits;
@@ -30,6 +30,8 @@ pub(crate) mod view;
 mod watch;
 
 pub(crate) mod probe;
+
+pub(crate) use limits::OWN_PROCESSES;
 
 /// The hidden subcommand under which this program is executed again.
 pub(crate) const SUBCOMMAND: &str = "__sandbox";

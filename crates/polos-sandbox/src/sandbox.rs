@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use polos_toolbox::client::{self, Client, Incoming};
@@ -18,6 +18,9 @@ use polos_toolbox::message::{
 use rustix::process::Signal;
 use tokio::sync::oneshot;
 
+use crate::config::Environment;
+use crate::docker::{self, Container};
+use crate::local::footing::Made;
 use crate::local::keeper::{Alive, Announcement};
 use crate::local::order::{self, Order};
 use crate::local::report::Report;
@@ -44,6 +47,8 @@ pub enum OpenError {
     Spec(#[from] spec::Error),
     #[error("no box: {0}")]
     Refused(String),
+    #[error(transparent)]
+    Docker(#[from] docker::Error),
     #[error("the box `{id}` runs with other settings\nhint: stop it first")]
     Different { id: String },
     #[error("the box `{id}` is held by another process and does not answer")]
@@ -87,18 +92,35 @@ pub struct Sandbox {
 #[derive(Debug)]
 struct Inner {
     connection: Connection,
-    alive: Alive,
+    kind: Kind,
+    report: Report,
     folder: PathBuf,
+    /// What guards stand on, where the keeper is this process.
+    made: Mutex<Vec<Made>>,
     env: BTreeMap<String, String>,
     notes: Vec<String>,
     attached: bool,
 }
 
+/// Where the box is.
+#[derive(Debug, Clone)]
+enum Kind {
+    Local(Alive),
+    Docker(Container),
+}
+
 /// The connection to the toolbox; its end is seen in the box at once.
 #[derive(Debug)]
-struct Connection {
+pub(crate) struct Connection {
     client: Client,
     stream: UnixStream,
+}
+
+impl Connection {
+    /// A client, and the stream that is to be shut down with it.
+    pub(crate) fn new(client: Client, stream: UnixStream) -> Self {
+        Self { client, stream }
+    }
 }
 
 impl Drop for Connection {
@@ -117,7 +139,7 @@ impl Sandbox {
 
     /// What isolation is in force.
     pub fn report(&self) -> &Report {
-        &self.inner.alive.report
+        &self.inner.report
     }
 
     /// Remarks on the workspace, in sentences.
@@ -230,8 +252,19 @@ impl Sandbox {
 
     /// Ends the box and every process in it; the workspace and the box's folder stay.
     pub async fn stop(self) -> io::Result<()> {
-        let alive = self.inner.alive.clone();
-        tokio::task::spawn_blocking(move || end(&alive)).await.map_err(io::Error::other)?
+        tokio::task::spawn_blocking(move || {
+            match &self.inner.kind {
+                Kind::Local(alive) => end(alive)?,
+                Kind::Docker(container) => {
+                    container.end(&self.inner.folder).map_err(io::Error::other)?;
+                }
+            }
+            let made = self.inner.made.lock().map(|mut made| std::mem::take(&mut *made));
+            made.unwrap_or_default().into_iter().for_each(Made::remove);
+            Ok(())
+        })
+        .await
+        .map_err(io::Error::other)?
     }
 }
 
@@ -273,16 +306,21 @@ requests! {
 
 /// Ends the box with this folder, if it lives, whoever made it.
 pub async fn stop_by_folder(folder: PathBuf) -> io::Result<bool> {
-    let stopped = tokio::task::spawn_blocking(move || match alive_in(&folder) {
-        Some(alive) => end(&alive).map(|()| true),
-        None => Ok(false),
-    });
+    let stopped =
+        tokio::task::spawn_blocking(move || match (alive_in(&folder), docker::find(&folder)) {
+            (Some(alive), _) => end(&alive).map(|()| true),
+            (None, Some(container)) => container.end(&folder).map_err(io::Error::other),
+            (None, None) => Ok(false),
+        });
     stopped.await.map_err(io::Error::other)?
 }
 
 fn open(spec: &SandboxSpec) -> Result<Sandbox, OpenError> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true).mode(0o700).create(&spec.folder)?;
+    if spec.config.env == Environment::Docker {
+        return open_container(spec);
+    }
     let (order, notes) = spec.order()?;
     let deadline = Instant::now() + TAKEN_MAX;
     loop {
@@ -299,6 +337,24 @@ fn open(spec: &SandboxSpec) -> Result<Sandbox, OpenError> {
     }
 }
 
+fn open_container(spec: &SandboxSpec) -> Result<Sandbox, OpenError> {
+    let (order, notes) = spec.order()?;
+    let opened = docker::open(spec, &order.binds)?;
+    let report = Report::of_container(opened.user.uid);
+    Ok(Sandbox {
+        inner: Arc::new(Inner {
+            connection: opened.connection,
+            kind: Kind::Docker(opened.container),
+            report,
+            folder: order.folder,
+            made: Mutex::new(opened.made),
+            env: opened.env,
+            notes,
+            attached: opened.attached,
+        }),
+    })
+}
+
 fn sandbox(
     order: &Order,
     spec: &SandboxSpec,
@@ -306,7 +362,11 @@ fn sandbox(
 ) -> Sandbox {
     let env = spec::base_env(alive.report.namespaces, &order.folder, &spec.config.local.env);
     let folder = order.folder.clone();
-    Sandbox { inner: Arc::new(Inner { connection, alive, folder, env, notes, attached }) }
+    let (report, made) = (alive.report.clone(), Mutex::default());
+    let kind = Kind::Local(alive);
+    Sandbox {
+        inner: Arc::new(Inner { connection, kind, report, folder, made, env, notes, attached }),
+    }
 }
 
 /// Connects to the box if it lives; `None` if it does not, or not any more.

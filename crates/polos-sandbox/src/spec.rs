@@ -53,8 +53,7 @@ impl SandboxSpec {
     /// Resolves all paths, and decides what is bound, guarded and covered.
     pub(crate) fn order(&self) -> Result<(Order, Vec<String>), Error> {
         match self.config.env {
-            Environment::Local => {}
-            Environment::Docker => return Err(Error::NotBuilt("docker")),
+            Environment::Local | Environment::Docker => {}
             Environment::E2b => return Err(Error::NotBuilt("e2b")),
         }
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
@@ -64,7 +63,8 @@ impl SandboxSpec {
         let folder = resolve(&self.folder)?;
         let workspace = resolve(&self.workspace)?;
         check_shown(&workspace)?;
-        let isolated = self.config.local.isolation != Isolation::None;
+        let is_local = self.config.env == Environment::Local;
+        let isolated = !is_local || self.config.local.isolation != Isolation::None;
         let (mut binds, notes) = if isolated {
             self.binds(&workspace)?
         } else {
@@ -98,23 +98,38 @@ impl SandboxSpec {
         first.guards.extend(self.further_guards());
         let mut binds = vec![first];
         binds.extend(found.repository);
-        let files = &self.config.files;
-        for (paths, writable) in [(&files.read_paths, false), (&files.write_paths, true)] {
-            for path in paths {
-                let target = PathBuf::from(path);
-                let source = resolve(&target)?;
-                check_shown(&source)?;
-                let is_system = view::SYSTEM.iter().any(|system| source.starts_with(system));
-                if source.starts_with(workspace) || (is_system && !writable) {
-                    continue;
-                }
-                let mut bind = Bind { writable, ..Bind::read_only(source, target) };
-                let repository = self.guard(&mut bind)?.repository;
-                binds.push(bind);
-                binds.extend(repository);
+        for (source, target, writable) in self.further() {
+            let source = resolve(&source)?;
+            check_shown(&source)?;
+            let is_system = view::SYSTEM.iter().any(|system| source.starts_with(system));
+            let is_local = self.config.env == Environment::Local;
+            if source.starts_with(workspace) || (is_local && is_system && !writable) {
+                continue;
             }
+            if !target.is_absolute() || target.starts_with("/.polos") {
+                let why = "it cannot be shown there";
+                return Err(Error::Forbidden { path: target, why });
+            }
+            let mut bind = Bind { writable, ..Bind::read_only(source, target) };
+            let repository = self.guard(&mut bind)?.repository;
+            binds.push(bind);
+            binds.extend(repository);
         }
         Ok((binds, found.notes))
+    }
+
+    /// What is shown besides the workspace: from where, where, and whether it can be written.
+    fn further(&self) -> Vec<(PathBuf, PathBuf, bool)> {
+        let files = &self.config.files;
+        let same =
+            |writable| move |path: &String| (PathBuf::from(path), PathBuf::from(path), writable);
+        let paths = files.read_paths.iter().map(same(false));
+        let mut further: Vec<_> = paths.chain(files.write_paths.iter().map(same(true))).collect();
+        if let (Environment::Docker, Some(docker)) = (self.config.env, &self.config.docker) {
+            let mounts = docker.mounts.iter();
+            further.extend(mounts.map(|m| (m.source.clone(), m.target.clone(), m.writable)));
+        }
+        further
     }
 
     /// Guards the repositories in a bind, and covers the sockets.
@@ -274,10 +289,8 @@ mod tests {
     fn what_is_not_built_says_so() {
         let dir = tempfile::tempdir().unwrap();
         let mut spec = spec(dir.path());
-        for env in [Environment::Docker, Environment::E2b] {
-            spec.config.env = env;
-            assert!(matches!(spec.order(), Err(Error::NotBuilt(_))));
-        }
+        spec.config.env = Environment::E2b;
+        assert!(matches!(spec.order(), Err(Error::NotBuilt(_))));
     }
 
     #[test]

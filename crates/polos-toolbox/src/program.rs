@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::files::Mount;
-use crate::server::{self, GRACE_DEFAULT, Options};
+use crate::server::{self, GRACE_DEFAULT, Options, Peers};
 use crate::supervisor;
 pub use crate::supervisor::BeforeCommand;
 
@@ -124,6 +124,8 @@ impl<'a> Arguments<'a> {
             cross_mounts: !self.one_filesystem,
             ledger: self.ledger.map(PathBuf::from),
             grace: self.grace_ms.map_or(GRACE_DEFAULT, Duration::from_millis),
+            socket: None,
+            peers: Peers::Any,
             supervisor: Vec::new(),
         })
     }

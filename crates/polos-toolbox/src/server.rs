@@ -49,8 +49,21 @@ pub struct Options {
     /// A file that gets one line for each command that was really started.
     pub ledger: Option<PathBuf>,
     pub grace: Duration,
+    /// Where later workers connect; in the state directory if absent.
+    pub socket: Option<PathBuf>,
+    pub peers: Peers,
     /// The arguments with which this program, executed again, becomes a supervisor.
     pub supervisor: Vec<OsString>,
+}
+
+/// Who may connect over the socket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Peers {
+    /// Whoever can open it.
+    #[default]
+    Any,
+    /// Root only: where commands run as another user, a worker's process is told from theirs.
+    Root,
 }
 
 /// Why a toolbox could not start.
@@ -88,12 +101,12 @@ struct Connections {
 pub fn serve(options: Options) -> Result<(), Error> {
     inherit::close_on_exec();
     let _lock = claim(&options.state)?;
-    let socket = options.state.join(SOCKET);
-    let listener = listen(&socket)?;
-    let grace = options.grace;
+    let socket = options.socket.clone().unwrap_or_else(|| options.state.join(SOCKET));
+    let (grace, peers) = (options.grace, options.peers);
+    let listener = listen(&socket, peers)?;
     let server = Arc::new(Server::new(options, socket)?);
     let accepting = Arc::clone(&server);
-    thread::spawn(move || accepting.accept(&listener));
+    thread::spawn(move || accepting.accept(&listener, peers));
     server.serve_standard_streams();
     server.wait(grace);
     server.commands.kill_all();
@@ -145,11 +158,13 @@ fn claim(state: &Path) -> Result<File, Error> {
 }
 
 /// Over what a dead toolbox left: the lock is ours.
-fn listen(path: &Path) -> Result<UnixListener, Error> {
+fn listen(path: &Path, peers: Peers) -> Result<UnixListener, Error> {
     let failed = |source| Error::Socket { path: path.to_owned(), source };
     let _ = fs::remove_file(path);
     let listener = UnixListener::bind(path).map_err(failed)?;
-    fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed)?;
+    // Who is let in is looked at for each; root without its rights is like any other.
+    let mode = if peers == Peers::Root { 0o666 } else { 0o600 };
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)?;
     Ok(listener)
 }
 
@@ -180,9 +195,12 @@ impl Server {
         }
     }
 
-    fn accept(self: &Arc<Self>, listener: &UnixListener) {
+    fn accept(self: &Arc<Self>, listener: &UnixListener, peers: Peers) {
         for stream in listener.incoming() {
             let Ok(stream) = stream else { continue };
+            if peers == Peers::Root && !is_roots(&stream) {
+                continue;
+            }
             let Ok(writer) = stream.try_clone() else { continue };
             self.connect(stream, writer);
         }
@@ -239,6 +257,12 @@ impl Server {
             connections = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
+}
+
+/// Whether root is at the other end.
+fn is_roots(stream: &UnixStream) -> bool {
+    let peer = rustix::net::sockopt::socket_peercred(stream);
+    peer.is_ok_and(|peer| peer.uid.is_root())
 }
 
 /// One of the connections, for as long as it lives.

@@ -10,7 +10,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 
 use super::mounts;
-use super::order::{Bind, GuardKind, Order};
+use super::order::{Bind, GuardKind};
 
 /// What is made where a guard needs something to stand on.
 #[derive(Debug, Clone, Copy)]
@@ -41,9 +41,9 @@ impl Made {
 }
 
 /// Makes what guards need to stand on; gives the files to take away at the end.
-pub(crate) fn make(order: &Order) -> io::Result<Vec<Made>> {
+pub(crate) fn make(binds: &[Bind]) -> io::Result<Vec<Made>> {
     let mut made = Vec::new();
-    for bind in &order.binds {
+    for bind in binds {
         for guard in &bind.guards {
             let missing = match &guard.kind {
                 GuardKind::Pinned | GuardKind::ReadOnly => continue,

@@ -6,23 +6,29 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use polos_toolbox::files::Mount;
+use polos_toolbox::server::Peers;
 use polos_toolbox::{program, server};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::DumpableBehavior;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Network;
+use crate::docker;
 
 use super::landlock::{Grant, Rules};
 use super::{seccomp, sys};
 
 /// The workspace as the tools call it, wherever it is.
 const WORKSPACE: &str = "/workspace";
+/// How long the toolbox of a container may take to come up, and the pause between two looks.
+const ATTACH_MAX: Duration = Duration::from_secs(10);
+const ATTACH_PAUSE: Duration = Duration::from_millis(10);
+
 /// What the toolbox is started with.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Options {
@@ -65,9 +71,86 @@ pub(crate) fn serve(options: &str) -> Result<(), String> {
         // Guards and covers are mounts.
         cross_mounts: true,
         grace: Duration::from_millis(options.grace_ms),
+        socket: None,
+        peers: Peers::Any,
         supervisor: [super::SUBCOMMAND, "supervise", &lock].map(OsString::from).to_vec(),
     })
     .map_err(|error| error.to_string())
+}
+
+/// What the first process of a container is started with.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ContainerOptions {
+    pub(crate) network: Network,
+    /// Whether the image's own files stay as they are.
+    pub(crate) read_only: bool,
+    pub(crate) read_paths: Vec<PathBuf>,
+    pub(crate) write_paths: Vec<PathBuf>,
+    pub(crate) grace_ms: u64,
+}
+
+/// Locks itself within a container, and serves as the toolbox until the grace is over.
+pub(crate) fn contain(options: &str) -> Result<(), String> {
+    hide()?;
+    let options: ContainerOptions =
+        serde_json::from_str(options).map_err(|error| error.to_string())?;
+    let lock = Lock { network: options.network, granted: granted(&options) };
+    rustix::thread::set_no_new_privs(true).map_err(|errno| errno.to_string())?;
+    restrict(&lock).map_err(|error| format!("Landlock: {error}"))?;
+    seccomp::install(options.network).map_err(|error| format!("seccomp: {error}"))?;
+    let lock = serde_json::to_string(&Some(lock)).map_err(|error| error.to_string())?;
+    let itself =
+        |path: &PathBuf| Mount { name: path.to_string_lossy().into_owned(), disk: path.clone() };
+    let state = PathBuf::from(docker::STATE);
+    server::serve(server::Options {
+        ledger: Some(state.join("ledger")),
+        state,
+        workspace: Mount { name: WORKSPACE.to_owned(), disk: WORKSPACE.into() },
+        read_paths: options.read_paths.iter().chain(&options.write_paths).map(itself).collect(),
+        cross_mounts: true,
+        grace: Duration::from_millis(options.grace_ms),
+        socket: Some(PathBuf::from(docker::RUN).join("toolbox.sock")),
+        peers: Peers::Root,
+        supervisor: [super::SUBCOMMAND, "supervise", &lock].map(OsString::from).to_vec(),
+    })
+    .map_err(|error| error.to_string())
+}
+
+/// What commands may do where in a container: its walls are the first lock, this is the second.
+fn granted(options: &ContainerOptions) -> Vec<(PathBuf, Grant)> {
+    let write = [WORKSPACE, "/tmp", "/run", "/home/agent", "/dev"].map(PathBuf::from);
+    let mut granted = vec![(PathBuf::from("/"), Grant::Read)];
+    granted.extend(write.into_iter().map(|path| (path, Grant::Write)));
+    granted.extend(options.write_paths.iter().map(|path| (path.clone(), Grant::Write)));
+    if !options.read_only {
+        let entries = std::fs::read_dir("/").into_iter().flatten().flatten();
+        let own = entries.filter(|entry| {
+            !["proc", "sys", ".polos"].iter().any(|name| entry.file_name() == *name)
+        });
+        granted.extend(own.map(|entry| (entry.path(), Grant::Write)));
+    }
+    granted
+}
+
+/// The rules for the toolbox itself, which writes its records too.
+fn restrict(lock: &Lock) -> io::Result<()> {
+    let Some(rules) = make_rules(lock)? else { return Ok(()) };
+    for path in [docker::STATE, docker::RUN, "/proc"] {
+        rules.allow(Path::new(path), Grant::Write)?;
+    }
+    rules.restrict()
+}
+
+/// Connects a worker to the toolbox of this container, which may still be on its way up.
+pub(crate) fn attach(folder: &str) -> Result<(), String> {
+    let until = Instant::now() + ATTACH_MAX;
+    loop {
+        match server::attach(Path::new(folder)) {
+            Err(error) if Instant::now() > until => return Err(error.to_string()),
+            Err(_) => std::thread::sleep(ATTACH_PAUSE),
+            Ok(()) => return Ok(()),
+        }
+    }
 }
 
 /// Supervises one command.

@@ -61,6 +61,8 @@ pub(crate) fn main(arguments: &[String]) -> ExitCode {
         [] => return keep(),
         ["init", options] => init::serve(options),
         ["supervise", lock] => init::supervise(lock),
+        ["contain", options] => init::contain(options),
+        ["attach", folder] => init::attach(folder),
         _ => Err("this subcommand is for the sandbox's own use".to_owned()),
     };
     match done {
@@ -124,7 +126,7 @@ fn run(order: &Order) -> Result<ExitCode, String> {
         .map_err(|error| format!("the workspace `{}`: {error}", order.workspace.display()))?;
     enter::make_folders(order, &ids)
         .map_err(|error| format!("the box's folder `{}`: {error}", order.folder.display()))?;
-    let footing = footing::make(order).map_err(|error| error.to_string())?;
+    let footing = footing::make(&order.binds).map_err(|error| error.to_string())?;
     let mut groups = if order.isolation == Isolation::None {
         Groups::default()
     } else {

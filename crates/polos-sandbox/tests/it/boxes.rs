@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use polos_sandbox::config::ToolsConfig;
+use polos_sandbox::config::{DockerConfig, Environment, ToolsConfig};
 use polos_sandbox::{Executed, Level, OpenError, Sandbox, SandboxSpec, probe};
 use polos_toolbox::message::{Exec, ExecResult, OutputLimits, Program, Stdin};
 use tempfile::TempDir;
@@ -44,6 +44,36 @@ impl Fixture {
             fixtures.push(Self::as_nobody());
         }
         fixtures
+    }
+
+    /// One for each environment and user: the same attacks are made on all of them.
+    pub(crate) fn each() -> Vec<Self> {
+        let mut fixtures = Self::each_user();
+        fixtures.extend(Self::docker("polos-test-debian"));
+        fixtures
+    }
+
+    /// A box of Docker's; `None`, said aloud, where there is no daemon with the images of the tests.
+    pub(crate) fn docker(image: &str) -> Option<Self> {
+        let there = std::process::Command::new("docker")
+            .args(["image", "inspect", image])
+            .output()
+            .is_ok_and(|output| output.status.success());
+        if !there {
+            let required = std::env::var_os("POLOS_REQUIRE_DOCKER").is_some_and(|wish| wish == "1");
+            assert!(!required, "no image `{image}`: `.ci/docker` makes it");
+            println!("skipped: no Docker, or no image `{image}`: `.ci/docker` makes it");
+            return None;
+        }
+        let mut fixture = Self::new();
+        fixture.spec.config.env = Environment::Docker;
+        let docker = DockerConfig { image: image.to_owned(), ..DockerConfig::default() };
+        fixture.spec.config.docker = Some(docker);
+        Some(fixture)
+    }
+
+    pub(crate) fn is_docker(&self) -> bool {
+        self.spec.config.env == Environment::Docker
     }
 
     /// A box whose keeper is `nobody`, as that of a worker without any rights.

@@ -13,6 +13,7 @@ mod box_escapes;
 mod box_without_namespaces;
 mod box_works;
 mod boxes;
+mod containers;
 mod policy_fuzz;
 mod policy_properties;
 mod policy_table;

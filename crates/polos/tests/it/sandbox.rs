@@ -99,3 +99,32 @@ fn a_tool_is_called_as_a_model_does() {
     assert_eq!(tool("exec", r#"{"command": "ls"}"#).code, 3);
     assert_eq!(tool("dance", "{}").code, 2);
 }
+
+#[test]
+fn a_container_is_a_box_like_any_other() {
+    let image = "polos-test-busybox";
+    let polos = Polos::new();
+    let run = |args: &[&str]| {
+        let fixed = ["sandbox", "run", "--env", "docker", "--pull", "never"];
+        polos.run(&[&fixed, args].concat())
+    };
+    assert_eq!(run(&["--", "true"]).code, 125, "no image was named");
+    let probe = run(&["--image", image, "--", "true"]);
+    if probe.code == 125 {
+        let required = std::env::var_os("POLOS_REQUIRE_DOCKER").is_some_and(|value| value == "1");
+        assert!(!required, "{probe:#?}");
+        return;
+    }
+    std::fs::create_dir(polos.folder().join("work")).unwrap();
+    let work = &["--image", image, "--workspace", "work"];
+    let ran = run(&[&work[..], &["--", "echo out; echo new > made; exit 7"]].concat());
+    assert_eq!((ran.code, ran.out.as_str()), (7, "out\n"), "{ran:#?}");
+    assert_eq!(std::fs::read_to_string(polos.folder().join("work/made")).unwrap(), "new\n");
+    let ran = run(&[&work[..], &["--timeout", "1", "--", "sleep 60"]].concat());
+    assert_eq!(ran.code, 124, "{ran:#?}");
+    let ran = run(&[&work[..], &["--allow", "ls *", "--", "touch ran"]].concat());
+    assert_eq!(ran.code, 3, "{ran:#?}");
+    let wipe = run(&[&work[..], &["--", "rm -rf / --no-preserve-root; echo still here"]].concat());
+    assert!(polos.folder().join("work").exists(), "{wipe:#?}");
+    assert_eq!(run(&["--image", "polos-test-other", "--", "true"]).code, 125);
+}

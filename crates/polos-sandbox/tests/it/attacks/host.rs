@@ -38,7 +38,7 @@ async fn a_link_to_a_repository_cannot_hold_the_worker_up() {
 
 #[tokio::test]
 async fn clearing_away_follows_no_link() {
-    for fixture in Fixture::each_user() {
+    for fixture in Fixture::each() {
         on_host(&fixture, "mkdir -p outside/.git work/sub/.git && touch outside/.git/config");
         fixture.give(&["work/sub", "work/sub/.git", "outside/.git", "outside/.git/config"]);
         let Some(sandbox) = fixture.open().await else { return };
@@ -53,7 +53,7 @@ async fn clearing_away_follows_no_link() {
 
 #[tokio::test]
 async fn nothing_is_left_in_the_workspace_by_the_keeper() {
-    for fixture in Fixture::each_user() {
+    for fixture in Fixture::each() {
         on_host(&fixture, "mkdir work/.git");
         fixture.give(&["work/.git"]);
         let Some(sandbox) = fixture.open().await else { return };
@@ -66,7 +66,7 @@ async fn nothing_is_left_in_the_workspace_by_the_keeper() {
 
 #[tokio::test]
 async fn sockets_are_not_spoken_to_wherever_they_are_shown() {
-    for mut fixture in Fixture::each_user() {
+    for mut fixture in Fixture::each() {
         on_host(&fixture, "mkdir -p read/deep write/deep");
         let at = |path: &str| fixture.dir.path().join(path);
         let listeners: Vec<_> = ["work/a.sock", "read/b.sock", "read/deep/c.sock", "write/d.sock"]
@@ -151,7 +151,7 @@ async fn what_the_worker_has_open_stays_with_it() {
 
 #[tokio::test]
 async fn links_in_the_workspace_lead_the_worker_nowhere() {
-    for fixture in Fixture::each_user() {
+    for fixture in Fixture::each() {
         symlink("../outside", fixture.work().join("folder")).unwrap();
         symlink("../outside/secret", fixture.work().join("link")).unwrap();
         let Some(sandbox) = fixture.open().await else { return };

@@ -18,7 +18,7 @@ async fn none_succeeds(sandbox: &Sandbox, lines: &[&str]) {
     for line in lines {
         let result = sh(sandbox, line).await;
         if result.exit_code == Some(0) {
-            succeeded.push((*line, result.stdout));
+            succeeded.push((*line, result.stdout.chars().take(200).collect::<String>()));
         }
     }
     assert!(succeeded.is_empty(), "{:?}: {succeeded:#?}", sandbox.report());

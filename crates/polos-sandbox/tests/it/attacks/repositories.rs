@@ -21,7 +21,7 @@ fn unchanged(fixture: &Fixture, at: &str) {
 
 #[tokio::test]
 async fn no_decoy_and_no_other_name_leads_to_hooks() {
-    for fixture in Fixture::each_user() {
+    for fixture in Fixture::each() {
         repository(&fixture, "work");
         repository(&fixture, "work/sub/deep");
         on_host(&fixture, "cd work && for i in $(seq 25000); do : > decoy$i; done");
@@ -70,7 +70,7 @@ async fn no_decoy_and_no_other_name_leads_to_hooks() {
 
 #[tokio::test]
 async fn repositories_of_every_writable_folder_are_guarded() {
-    for mut fixture in Fixture::each_user() {
+    for mut fixture in Fixture::each() {
         repository(&fixture, "other");
         repository(&fixture, "more/nested");
         let at = |path: &str| fixture.dir.path().join(path).display().to_string();
@@ -102,7 +102,7 @@ async fn repositories_of_every_writable_folder_are_guarded() {
 
 #[tokio::test]
 async fn modules_and_worktrees_of_the_repository_stay_as_they_are() {
-    for fixture in Fixture::each_user() {
+    for fixture in Fixture::each() {
         repository(&fixture, "work");
         on_host(
             &fixture,

@@ -96,7 +96,7 @@ async fn private_file_systems_are_small() {
 
 #[tokio::test]
 async fn trees_that_do_not_want_to_end_end_within_a_second() {
-    for fixture in Fixture::each_user() {
+    for fixture in Fixture::each() {
         let Some(sandbox) = fixture.open().await else { return };
         let trees = [
             "trap '' TERM INT HUP QUIT; while :; do sleep 1; done",

@@ -23,7 +23,7 @@ fn with_set_id(folder: &Path) -> Vec<std::path::PathBuf> {
 
 #[tokio::test]
 async fn no_way_of_making_a_file_sets_the_bits() {
-    for fixture in Fixture::each_user() {
+    for fixture in Fixture::each() {
         let Some(sandbox) = fixture.open().await else { return };
         let lines = [
             "cp /bin/sh a; chmod 4755 a",
@@ -67,7 +67,7 @@ async fn programs_and_devices_of_the_host_give_nothing() {
     if !rustix::process::geteuid().is_root() {
         return;
     }
-    for fixture in Fixture::each_user() {
+    for fixture in Fixture::each() {
         on_host(
             &fixture,
             "cd work && cp /usr/bin/id id && cp /usr/bin/perl suidperl && chmod 6755 id suidperl && \

@@ -33,6 +33,11 @@ class NativeWorker:
     def begin(self) -> None:
         """Starts the process; it connects by itself."""
         program = binary.find()
+        command = [str(program), "--data-dir", str(self._directory), "worker"]
+        # A server over a data directory here is this user's own; one that was named may have others,
+        # whose agents are to stay in their boxes.
+        if not os.environ.get("POLOS_URL"):
+            command.append("--trust-declared-agents")
         environment = {
             **os.environ,
             "POLOS_URL": self._address.url,
@@ -41,7 +46,7 @@ class NativeWorker:
         }
         with (self._directory / "worker.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [str(program), "--data-dir", str(self._directory), "worker"],
+                command,
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,

@@ -38,7 +38,10 @@ export async function startEmbedded(directory: string): Promise<Address> {
 
 /** Starts the native worker, which runs the loop of agents. */
 export function startNative(address: Address, directory: string): void {
-  run(["worker"], {
+  // A server over a data directory here is this user's own; one that was named may have others, whose
+  // agents are to stay in their boxes.
+  const trust = process.env.POLOS_URL ? [] : ["--trust-declared-agents"];
+  run(["worker", ...trust], {
     POLOS_URL: address.url,
     POLOS_TOKEN: address.token,
     POLOS_DATA_DIR: directory,

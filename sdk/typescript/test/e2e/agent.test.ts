@@ -52,7 +52,7 @@ beforeEach(async () => {
   writeFileSync(place.file("script.toml"), SCRIPT);
   const { url, token } = client.address;
   const env = { POLOS_URL: url, POLOS_TOKEN: token, POLOS_DATA_DIR: server.directory };
-  place.spawn(findBinary().path, ["worker"], env);
+  place.spawn(findBinary().path, ["worker", "--trust-declared-agents"], env);
   server.worker("agents", { SCRIPT: place.file("script.toml"), LEDGER: place.file("ledger") });
   await until(async () => {
     const { items } = await client.definitions();

@@ -31,11 +31,11 @@ pub(crate) struct Cancel {
     pub(crate) code: &'static str,
 }
 
-impl Cancel {
-    fn failure(&self) -> Failure {
-        let reason = self.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        Failure::new(self.code, format!("cancelled by {}{reason}", self.by))
-    }
+/// The error with which a cancelled run ends, and which is raised in it.
+fn cancelled(code: &str, by: &str, reason: Option<&str>) -> Failure {
+    let verb = if code == "killed" { "killed" } else { "cancelled" };
+    let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+    Failure::new(code, format!("{verb} by {by}{reason}"))
 }
 
 impl Engine {
@@ -100,10 +100,7 @@ impl Engine {
                 status.state = State::Cancelled;
                 let failure = status.cancelling.as_ref().map_or_else(
                     || Failure::new("cancelled", "cancelled"),
-                    |c| {
-                        Cancel { by: c.by.clone(), reason: c.reason.clone(), code: "cancelled" }
-                            .failure()
-                    },
+                    |c| cancelled(&c.code, &c.by, c.reason.as_deref()),
                 );
                 status.error = Some(failure.clone());
                 Outcome::failed("child", failure)
@@ -179,6 +176,7 @@ impl Engine {
         live.run.status.cancelling = Some(Cancelling {
             by: cancel.by.clone(),
             reason: cancel.reason.clone(),
+            code: cancel.code.to_owned(),
             at: now,
             deadline_ms,
         });
@@ -191,7 +189,8 @@ impl Engine {
         if hot {
             self.go_on(id);
         }
-        let said = Said { error: Some(cancel.failure()), ..Said::default() };
+        let error = cancelled(cancel.code, &cancel.by, cancel.reason.as_deref());
+        let said = Said { error: Some(error), ..Said::default() };
         if !self.config.is_mutated("cancel_not_journaled") {
             self.say(id, Kind::Cancel, StepKey::run(), said);
         }

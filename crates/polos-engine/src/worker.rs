@@ -88,6 +88,11 @@ impl Worker {
         self.draining = false;
     }
 
+    /// True if its code may go on with a run in which `build`, first seen then, recorded last.
+    pub(crate) fn fits_build(&self, (build, seen_ms, pinned): &(Arc<str>, Millis, bool)) -> bool {
+        self.build == *build || !pinned && self.build_seen_ms >= *seen_ms
+    }
+
     /// True if it may be given another run of `workflow` now.
     pub(crate) fn takes(&self, workflow: &str, now: Millis) -> bool {
         self.connection.is_some()

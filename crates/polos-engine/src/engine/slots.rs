@@ -94,9 +94,7 @@ impl Engine {
             worker.namespace == *namespace
                 && worker.takes(&lane.workflow, self.now)
                 && (!lane.alone || worker.active == 0)
-                && lane.build.as_ref().is_none_or(|(build, seen, pinned)| {
-                    worker.build == *build || !pinned && worker.build_seen_ms >= *seen
-                })
+                && lane.build.as_ref().is_none_or(|build| worker.fits_build(build))
         });
         let Some((key, require)) = &lane.placement else {
             return fits.min_by_key(|worker| (worker.active, worker.id)).map(|worker| worker.id);

@@ -6,8 +6,10 @@ use crate::error::Error;
 use crate::journal::OpenWait;
 use crate::live::Phase;
 use crate::schedule::LaneKey;
+use crate::worker::Worker;
 use polos_protocol::{RunId, State};
 use polos_store::Read;
+use polos_store::row::Run;
 
 impl Engine {
     pub(super) fn explain(
@@ -60,18 +62,8 @@ impl Engine {
                 queue.held()
             );
         }
-        let mut having = self.workers.values().filter(|w| {
-            w.namespace == row.namespace
-                && w.connection.is_some()
-                && w.definitions.contains_key(&row.workflow)
-        });
-        let Some(worker) = having.next() else {
-            return format!("waits for a worker that has `{}`: none is connected", row.workflow);
-        };
-        if let Some(build) =
-            run.status.build.as_ref().filter(|b| ![&worker.build].contains(b) && row.options.pin)
-        {
-            return format!("waits for a worker of build `{build}`, to which it is kept");
+        if let Some(missing) = self.missing_worker(run) {
+            return missing;
         }
         if run.status.alone {
             return "waits for a worker with nothing else to do: workers died with it before"
@@ -81,6 +73,39 @@ impl Engine {
             "waits for a free slot on a worker that has `{}`; {ahead} ahead of it",
             row.workflow
         )
+    }
+
+    /// What is missing, where no connected worker may take the run.
+    fn missing_worker(&self, run: &Run) -> Option<String> {
+        let (id, workflow) = (run.row.id, &run.row.workflow);
+        let having: Vec<_> = self
+            .workers
+            .values()
+            .filter(|w| {
+                w.namespace == run.row.namespace
+                    && w.connection.is_some()
+                    && w.definitions.contains_key(workflow)
+            })
+            .collect();
+        if having.is_empty() {
+            return Some(format!("waits for a worker that has `{workflow}`: none is connected"));
+        }
+        let build = ready_of(run).build;
+        let fits = |worker: &&&Worker| build.as_ref().is_none_or(|b| worker.fits_build(b));
+        let fitting: Vec<_> = having.iter().filter(fits).collect();
+        match build {
+            Some((build, _, true)) if fitting.is_empty() => {
+                Some(format!("waits for a worker of build `{build}`, to which it is kept"))
+            }
+            Some((build, _, false)) if fitting.is_empty() => Some(format!(
+                "waits for a worker of build `{build}` or a newer one; `polos runs resume {id} \
+                 --any-build` lets an older one take it"
+            )),
+            _ if fitting.iter().all(|worker| worker.draining) => {
+                Some(format!("waits for a worker that has `{workflow}`: those there drain"))
+            }
+            _ => None,
+        }
     }
 
     fn explain_running(&self, id: RunId) -> String {

@@ -1,7 +1,7 @@
 //! Resume a blocked or failed run, from the step that failed.
 
 use super::{Caller, wrong_state};
-use crate::engine::{Engine, Said};
+use crate::engine::{Engine, Said, ready_of};
 use crate::error::Error;
 use crate::journal::OpenWait;
 use polos_protocol::record::{Kind, ResetDetail};
@@ -18,6 +18,9 @@ impl Engine {
         store: &dyn Read,
     ) -> Result<VerbResponse, Error> {
         let state = self.runs[&id].run.status.state;
+        if request.any_build && matches!(state, State::Queued | State::Waiting) {
+            return Ok(self.let_any_build(id, caller.principal));
+        }
         if !matches!(state, State::Blocked | State::Failed) {
             let hint = "only blocked and failed runs resume; `polos runs retry` does steps of others again";
             return Err(wrong_state(id, state, hint));
@@ -46,6 +49,25 @@ impl Engine {
             self.reopen(id, caller.principal, store)?;
         }
         Ok(self.done(id, "it goes on from the step that failed"))
+    }
+
+    /// A run that waits, perhaps for a worker of a newer build, may go to one of any build.
+    fn let_any_build(&mut self, id: RunId, by: &str) -> VerbResponse {
+        self.say_verb(id, "resumed", by, Some("by a worker of any build".to_owned()));
+        let queued = self.runs.get(&id).map(|live| live.run.clone());
+        let queued = queued.filter(|run| run.status.state == State::Queued);
+        if let Some(run) = &queued {
+            self.unready(run);
+        }
+        if let Some(live) = self.runs.get_mut(&id) {
+            live.run.status.any_build = true;
+        }
+        self.mark_dirty(id);
+        if let Some(mut run) = queued {
+            run.status.any_build = true;
+            self.enqueue(&ready_of(&run));
+        }
+        self.done(id, "a worker of any build may take it")
     }
 
     /// The records of the step that failed are superseded, so that it runs again; all others stay.

@@ -29,7 +29,13 @@ impl Engine {
         let cancel =
             Cancel { by: caller.principal.to_owned(), reason: request.reason, code: "cancelled" };
         self.cancel(id, &cancel, store)?;
-        Ok(self.done(id, "the cancellation is raised at its next await; cleanup may run"))
+        let ended = self.runs.get(&id).is_some_and(|live| live.run.status.state.is_ended());
+        let message = if ended {
+            "it is ended; no worker was there to run its cleanup"
+        } else {
+            "the cancellation is raised at its next await; cleanup may run"
+        };
+        Ok(self.done(id, message))
     }
 
     pub(super) fn kill(
@@ -49,8 +55,13 @@ impl Engine {
         let mut children = Vec::new();
         if let Some(live) = self.runs.get_mut(&id) {
             let by = caller.principal.to_owned();
-            live.run.status.cancelling =
-                Some(Cancelling { by, reason: request.reason.clone(), at: now, deadline_ms: now });
+            live.run.status.cancelling = Some(Cancelling {
+                by,
+                reason: request.reason.clone(),
+                code: "killed".to_owned(),
+                at: now,
+                deadline_ms: now,
+            });
             children.extend(live.journal.opens.values().filter_map(|open| match open {
                 OpenWait::Child { run, .. } => Some(*run),
                 _ => None,

@@ -1,11 +1,11 @@
 //! What people order: resume, retry, fork, settle, kill.
 
-use crate::rig::{Hands, Rig, json, key, reference};
-use polos_engine::Request;
-use polos_protocol::frame::{FailRequest, FromServer, FromWorker};
+use crate::rig::{Hands, Rig, hello, json, key, reference};
+use polos_engine::{ConnectionId, Input, Request, Response};
+use polos_protocol::frame::{Empty, FailRequest, FromServer, FromWorker};
 use polos_protocol::record::{Effect, IntentDetail, Kind, NewRecord, StepDetail};
 use polos_protocol::rest::{
-    CancelRequest, ForkRequest, ResumeRequest, RetryRequest, SettleRequest, Verb,
+    CancelRequest, ForkRequest, ResumeRequest, RetryRequest, SettleRequest, StartRequest, Verb,
 };
 use polos_protocol::{Failure, RunId, State};
 
@@ -239,4 +239,47 @@ fn a_resumed_once_step_is_still_in_doubt() {
     let (start, _) = rig.take(1);
     let kinds: Vec<Kind> = start.journal.iter().map(polos_protocol::Record::kind).collect();
     assert!(kinds.contains(&Kind::Intent) && !kinds.contains(&Kind::Step), "{kinds:?}");
+}
+
+#[test]
+fn an_older_build_takes_a_run_only_when_a_person_lets_it() {
+    let mut rig = Rig::new();
+    rig.worker(1);
+    rig.pass(1);
+    let mut newer = hello(2, 1);
+    newer.build = "new".into();
+    rig.connect(2, newer);
+    rig.frame(1, FromWorker::Drain(Empty {}));
+    let run = rig.start_run();
+    let (_, mut hands) = rig.take(2);
+    rig.step(2, &mut hands, "a");
+    rig.frame(2, FromWorker::Drain(Empty {}));
+    rig.frame(2, FromWorker::Release(reference(&hands)));
+    rig.worker(3);
+    assert!(rig.starts(3).is_empty());
+    let Response::Why(why) = rig.request(Request::Explain(run)) else { unreachable!() };
+    assert!(why.contains("drain"), "{why}");
+    rig.input(Input::Disconnect { connection: ConnectionId(2) });
+    let Response::Why(why) = rig.request(Request::Explain(run)) else { unreachable!() };
+    assert!(why.contains("build `new` or a newer one") && why.contains("--any-build"), "{why}");
+    rig.verb(run, Verb::Resume(ResumeRequest { any_build: true, ..ResumeRequest::default() }));
+    assert_eq!(rig.take(3).0.run, run);
+}
+
+#[test]
+fn a_run_ends_with_the_code_of_what_ended_it() {
+    let mut rig = Rig::new();
+    let code = |rig: &Rig, run| rig.run(run).status.error.unwrap().code;
+    let killed = rig.start_run();
+    rig.verb(killed, Verb::Kill(CancelRequest::default()));
+    assert_eq!(code(&rig, killed), "killed");
+    let cancelled = rig.start_run();
+    let done = rig.verb(cancelled, Verb::Cancel(CancelRequest::default()));
+    assert!(done.message.contains("no worker"), "{}", done.message);
+    assert_eq!(code(&rig, cancelled), "cancelled");
+    let mut late = StartRequest { workflow: "w".into(), ..StartRequest::default() };
+    late.options.timeout_ms = Some(10);
+    let late = rig.start(late);
+    rig.pass(20);
+    assert_eq!(code(&rig, late), "deadline_exceeded");
 }

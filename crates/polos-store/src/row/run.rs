@@ -176,6 +176,10 @@ impl RunStatus {
     }
 }
 
+fn cancelled() -> String {
+    "cancelled".to_owned()
+}
+
 /// A cancellation under way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cancelling {
@@ -183,6 +187,9 @@ pub struct Cancelling {
     pub by: String,
     /// Why.
     pub reason: Option<String>,
+    /// The code of the error with which it ends: `cancelled`, `killed` or `deadline_exceeded`.
+    #[serde(default = "cancelled")]
+    pub code: String,
     /// When.
     pub at: Millis,
     /// When the server ends the run if its code has not.

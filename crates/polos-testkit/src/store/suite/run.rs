@@ -86,6 +86,7 @@ fn full_status() -> RunStatus {
         cancelling: Some(Cancelling {
             by: "ada".into(),
             reason: Some("late".into()),
+            code: "cancelled".into(),
             at: NOW,
             deadline_ms: NOW + 30_000,
         }),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -19,6 +19,10 @@ use crate::message::{Code, FromToolbox, Hello, Refusal, Reply, Request, Stream, 
 const REQUESTS_MAX: usize = 64;
 /// Frames that wait to be written; live news beyond them is dropped.
 const ITEMS_WAITING_MAX: usize = 256;
+/// How long a request waits for a thread in a box that is full of processes.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How often it looks.
+const ROOM_LOOK: Duration = Duration::from_millis(10);
 /// How long the last word may take to be written.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
 
@@ -102,21 +106,45 @@ fn converse(
             return Err("a second hello".to_owned());
         };
         let outgoing = outgoing(id);
+        // The thread comes first: what has begun must have somebody who waits for it.
+        let ready = Place::take(&under_way).zip(hand());
+        let Some((place, hand)) = ready else {
+            let message = format!("no more than {REQUESTS_MAX} requests, or no room for a thread");
+            outgoing.finish(Err(Refusal::new(Code::Busy, message)));
+            continue;
+        };
         let request = request::understand(request);
         let ends = matches!(request, Ok(Request::Shutdown));
         let ordered = request.and_then(|request| request::in_order(server, request));
-        let rest = Rest { server: Arc::clone(server), outgoing: outgoing.clone(), ends };
-        let place = Place::take(&under_way);
-        // A box that is full of processes has no room for a thread either.
-        let started = place.and_then(|place| {
-            thread::Builder::new().spawn(move || rest.carry_out(ordered, place)).ok()
-        });
-        if started.is_none() {
-            let message = format!("no more than {REQUESTS_MAX} requests, or no room for a thread");
-            outgoing.finish(Err(Refusal::new(Code::Busy, message)));
-        }
+        let rest = Rest { server: Arc::clone(server), outgoing, ends };
+        // It waits for just this.
+        let _ = hand.send(Box::new(move || rest.carry_out(ordered, place)));
     }
     Ok(())
+}
+
+/// What a thread of its own carries out.
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A thread that waits for one job. A box that is full of processes has no room for one, until those
+/// that are being killed are gone.
+fn hand() -> Option<Sender<Job>> {
+    let until = Instant::now() + ROOM_WAIT_MAX;
+    loop {
+        let (sender, job) = mpsc::channel::<Job>();
+        let thread = thread::Builder::new().spawn(move || {
+            if let Ok(job) = job.recv() {
+                job();
+            }
+        });
+        if thread.is_ok() {
+            return Some(sender);
+        }
+        if Instant::now() >= until {
+            return None;
+        }
+        thread::sleep(ROOM_LOOK);
+    }
 }
 
 /// What is left of a request, for a thread of its own.

@@ -10,7 +10,7 @@ from typing import Any
 from polos import limits
 from polos.replay.blobs import Blobs
 from polos.replay.journal import Journal
-from polos.replay.phase import Cancel, Ending, Phase, Waiting
+from polos.replay.phase import Cancel, Ending, Phase, Said, Waiting
 from polos.replay.request import Request, Stage
 from polos.replay.scope import Scopes
 from polos.replay.wire import Frame, NewRecord, Output, Records, Sent, Wire
@@ -163,7 +163,7 @@ class Machine:
         times: list[int] = []
         if self.wire.may_start and self.timed:
             times.append(self.timed[0][0])
-        if self.waiting is not None and not self.waiting.parked:
+        if self.waiting is not None and self.waiting.said is Said.WAIT:
             times.append(self.waiting.park_ms)
         if self.cancel is not None:
             times.append(self.cancel.deadline_ms)

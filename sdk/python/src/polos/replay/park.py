@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from polos.replay import diverge, ending
-from polos.replay.phase import Waiting
+from polos.replay.phase import Said, Waiting
 from polos.replay.request import Request, Stage
 from polos.replay.scope import ROOT, ScopeKind
 
@@ -23,7 +23,8 @@ def rest(machine: Machine, now: int) -> None:
     if machine.draining and not quiet and not machine.has_effects and machine.wire.is_quiet:
         ending.give_back(machine)
         return
-    if machine.waiting is not None or not quiet or not diverge.admit_orphans(machine):
+    told = machine.waiting is not None and machine.waiting.said is not Said.NOTHING
+    if told or not quiet or not diverge.admit_orphans(machine):
         return
     if not machine.wire.is_quiet:
         return  # A warning about an orphan has gone out just now.
@@ -58,10 +59,24 @@ def _is_waiting(request: Request, hot_until: int) -> bool:
 def park_when_cold(machine: Machine, now: int) -> None:
     """Asks the server to park the run when it has waited here for long enough."""
     waiting = machine.waiting
-    if waiting is None or waiting.parked or waiting.park_ms > now:
+    if waiting is None or waiting.said is not Said.WAIT or waiting.park_ms > now:
         return
-    waiting.parked = True
+    waiting.said = Said.PARK
     machine.frame("park", _told(machine, waiting.wait))
+
+
+def say_again(machine: Machine) -> None:
+    """The connection is gone, or another stands: what was said on it may be lost."""
+    if machine.waiting is not None:
+        machine.waiting.said = Said.NOTHING
+
+
+def waits_for(machine: Machine) -> dict[str, Any] | None:
+    """What the run waits for, if nothing runs here and nothing will before the server sends
+    something. What `hello` says of it, so that no slot is counted for it."""
+    if machine.waiting is None or not machine.is_running:
+        return None
+    return machine.waiting.wait
 
 
 def wait_tree(machine: Machine) -> dict[str, Any] | None:

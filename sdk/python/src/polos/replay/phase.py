@@ -28,13 +28,21 @@ class Cancel:
     """When cleanup must have ended."""
 
 
+class Said(Enum):
+    """How much of what a run waits for was said on the present connection."""
+
+    NOTHING = "it is to be said"
+    WAIT = "the server knows what it waits for"
+    PARK = "the server was asked to park it"
+
+
 @dataclass(slots=True)
 class Waiting:
-    """What the server has been told of waiting."""
+    """What the run waits for, and what the server has been told of it."""
 
     wait: dict[str, Any]
     park_ms: int
-    parked: bool = False
+    said: Said = Said.WAIT
 
 
 @dataclass(frozen=True, slots=True)

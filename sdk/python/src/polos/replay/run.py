@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from polos.errors import Cancelled, Evicted, Failure, StepError, failure_of
-from polos.replay import blobs, doubt, effect, ending, hand, send
+from polos.replay import blobs, doubt, effect, ending, hand, park, send
 from polos.replay.machine import Machine, Settings
 from polos.replay.request import Begin, Report
 from polos.replay.scope import ROOT
@@ -51,6 +51,11 @@ class Run:
     def is_gone(self) -> bool:
         """True once it can be dropped."""
         return self.machine.is_gone
+
+    @property
+    def waits_for(self) -> dict[str, Any] | None:
+        """What it waits for, if nothing of it runs here."""
+        return park.waits_for(self.machine)
 
     def append(self, append: dict[str, Any], now: int) -> None:
         """Records that the server has."""

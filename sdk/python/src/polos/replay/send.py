@@ -169,7 +169,7 @@ def attached(machine: Machine, kept: dict[str, Any], now: int) -> None:
     machine.wire.attached = True
     machine.wire.may_start = True
     machine.wire.catch_up = kept
-    machine.waiting = None
+    park.say_again(machine)
     blobs.repeat(machine)
     if not machine.is_loaded:
         machine.ask_more()
@@ -181,7 +181,7 @@ def detached(machine: Machine) -> None:
     """The connection is gone. Effects go on; nothing is sent until the run is attached again."""
     machine.wire.attached = False
     machine.wire.batch.clear()
-    machine.waiting = None
+    park.say_again(machine)
     kept = [output for output in machine.out if isinstance(output, Begin | Stop | Forget)]
     machine.out.clear()
     machine.out.extend(kept)

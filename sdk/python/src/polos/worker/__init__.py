@@ -102,7 +102,7 @@ class Worker:
             "queues": [queue.to_json() for queue in queues.values() if queue.is_declared],
             "slots": self._slots,
             "placements": [],
-            "held": self._runs.held(),
+            "held": self._shared.held.list(),
         }
 
     async def run(self) -> None:
@@ -110,6 +110,11 @@ class Worker:
         loop = self._loop = asyncio.get_running_loop()
 
         def told(what: str, said: Any) -> None:
+            # On the connection's thread: it is known at once, however long the loop is busy.
+            if what == "frame":
+                self._shared.held.read(*said)
+            elif what == "welcome":
+                self._shared.held.kept(said[1])
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._told, what, said)
 

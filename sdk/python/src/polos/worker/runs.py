@@ -15,6 +15,7 @@ from polos.replay.wire import Frame
 from polos.value import dumps
 from polos.worker.askers import Askers
 from polos.worker.clock import Clock
+from polos.worker.held import Held
 from polos.worker.outbox import Outbox
 from polos.worker.task import RunTask
 from polos.workflow import Workflow
@@ -28,6 +29,8 @@ class Shared:
 
     outbox: Outbox
     clock: Clock
+    held: Held = field(default_factory=Held)
+    """Where each run stands, for the connection."""
     askers: Askers = field(default_factory=Askers)
     """Who waits for which value."""
     stopping: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
@@ -35,7 +38,7 @@ class Shared:
 
 
 class Runs:
-    """All runs in memory. Used on the user's event loop alone, but for `held`."""
+    """All runs in memory. Used on the user's event loop alone."""
 
     def __init__(
         self, shared: Shared, workflows: dict[str, Workflow[Any, Any]], build: str
@@ -49,13 +52,6 @@ class Runs:
         self.is_draining = False
         self.emptied: Callable[[], None] = lambda: None
         """Called whenever a run has left."""
-
-    def held(self) -> list[dict[str, Any]]:
-        """The runs in memory and how far each knows its journal: what hello says."""
-        return [
-            {"run": run, "assignment": task.assignment, "seq": task.seq}
-            for run, task in self.tasks.copy().items()
-        ]
 
     def welcomed(self, connection: int, welcome: dict[str, Any]) -> None:
         """The connection of this number stands."""
@@ -86,7 +82,9 @@ class Runs:
         if kind == "start":
             self._start(body)
         elif kind == "append":
-            self._tell(body, lambda run: run.append(body, self._shared.clock.now()))
+            task = self._task(body)
+            if task is not None:
+                task.append(body)
         elif kind == "recorded":
             self._recorded(body)
         elif kind == "done":
@@ -108,9 +106,13 @@ class Runs:
         else:
             log.error("unknown frame `%s`: the two sides speak different versions", kind)
 
-    def _tell(self, reference: dict[str, Any], take: Callable[[Run], None]) -> None:
+    def _task(self, reference: dict[str, Any]) -> RunTask | None:
         task = self.tasks.get(reference["run"])
-        if task is not None and task.assignment == reference["assignment"]:
+        return task if task is not None and task.assignment == reference["assignment"] else None
+
+    def _tell(self, reference: dict[str, Any], take: Callable[[Run], None]) -> None:
+        task = self._task(reference)
+        if task is not None:
             task.note(take)
 
     def _recorded(self, body: dict[str, Any]) -> None:
@@ -133,6 +135,7 @@ class Runs:
         if workflow is None or self.is_draining:
             released = Frame("release", dumps({"run": run, "assignment": assignment}))
             self._shared.outbox.frame(self._connection, released)
+            self._shared.held.drop(run, assignment)
             return
         old = self.tasks.pop(run, None)
         if old is not None:
@@ -151,6 +154,7 @@ class Runs:
         def ended() -> None:
             if self.tasks.get(run) is task:
                 del self.tasks[run]
+            self._shared.held.drop(run, assignment)
             self.emptied()
 
         task = RunTask(code, self._shared, self._connection, send, ended)

@@ -36,6 +36,9 @@ class RunTask:
         self.assignment = run.machine.assignment
         self._shared = shared
         self._connection = connection
+        self._standing = shared.held.hold(run.machine.run, self.assignment)
+        self._appends = 0
+        """How many `append` frames it has taken in."""
         self._send = send
         self._ended = ended
         self._loop = asyncio.get_running_loop()
@@ -45,17 +48,17 @@ class RunTask:
         self._lease_lost = False
         self._is_over = False
 
-    @property
-    def seq(self) -> int:
-        """Up to where the journal is known."""
-        return self.run.machine.have
-
     def note(self, take: Callable[[Run], None]) -> None:
         """Lets the run take an input; its code has its turn soon."""
         if self._is_over:
             return
         self._guarded(lambda: take(self.run))
         self.want_turn()
+
+    def append(self, append: dict[str, Any]) -> None:
+        """Records that the server has."""
+        self._appends += 1
+        self.note(lambda run: run.append(append, self._shared.clock.now()))
 
     def attached(self, connection: int, kept: dict[str, Any]) -> None:
         """The connection of this number stands."""
@@ -81,6 +84,7 @@ class RunTask:
             return
         self._guarded(lambda: self.run.turn(self._shared.clock.now()))
         self._guarded(self._carry_out)
+        self._standing.leave(self.run.machine.have, self._appends, self.run.waits_for)
         if self.run.is_gone:
             self.close()
             self._ended()
@@ -114,7 +118,7 @@ class RunTask:
         self._shared.outbox.frame(self._connection, frame)
 
     def _begin(self, output: BeginEffect) -> None:
-        if not self._shared.clock.is_leased:
+        if not self._shared.clock.is_leased or self._standing.is_gone:
             # The machine takes the effect back; it begins again after the re-attachment.
             self.lose_lease()
             return

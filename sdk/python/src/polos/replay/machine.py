@@ -149,7 +149,7 @@ class Machine:
         self.wire.unacknowledged.append(Sent(record, request, local, inserted))
 
     def ask_more(self) -> None:
-        """Asks for the journal's next page."""
+        """Says up to where the journal is here: the answer to a page, or to a gap."""
         self.frame("more", {**self.reference(), "seq": self.have})
 
     def at(self, due: int, request: int) -> None:

@@ -16,8 +16,9 @@ def begin(machine: Machine) -> None:
     """Accepts the run, and takes the first page of its journal."""
     machine.frame("accept", machine.reference())
     first_page: list[dict[str, Any]] = machine.start.pop("journal")
-    _take_page(machine, first_page, first_page[-1]["seq"] if first_page else 0)
-    _load_further(machine)
+    if first_page:
+        _take_page(machine, first_page, machine.frontier)
+    _begin_if_loaded(machine)
 
 
 def appended(machine: Machine, append: dict[str, Any], now: int) -> None:
@@ -25,11 +26,11 @@ def appended(machine: Machine, append: dict[str, Any], now: int) -> None:
     if append["assignment"] != machine.assignment or machine.is_gone:
         return
     machine.waiting = None
-    if not machine.is_loaded:
+    if machine.is_loaded:
+        _append_live(machine, append, now)
+    else:
         _take_page(machine, append["records"], append["seq"])
-        _load_further(machine)
-        return
-    _append_live(machine, append, now)
+        _begin_if_loaded(machine)
     if append.get("more", False):
         machine.ask_more()
     _resend_if_caught_up(machine)
@@ -37,7 +38,9 @@ def appended(machine: Machine, append: dict[str, Any], now: int) -> None:
 
 def _take_page(machine: Machine, records: list[dict[str, Any]], upto: int) -> None:
     for record in records:
-        machine.have = max(machine.have, record["seq"])
+        if record["seq"] <= machine.have:
+            continue
+        machine.have = record["seq"]
         if not _index(machine, record):
             return
     machine.have = max(machine.have, upto)
@@ -52,13 +55,9 @@ def _index(machine: Machine, record: dict[str, Any]) -> bool:
     return True
 
 
-def _load_further(machine: Machine) -> None:
-    """Asks for the next page, or lets the code begin."""
-    if machine.phase is not Phase.LOADING:
-        return
-    if machine.have < machine.frontier:
-        machine.ask_more()
-    else:
+def _begin_if_loaded(machine: Machine) -> None:
+    """Lets the code begin once the whole journal is here."""
+    if machine.phase is Phase.LOADING and machine.have >= machine.frontier:
         machine.phase = Phase.RUNNING
 
 
@@ -171,8 +170,6 @@ def attached(machine: Machine, kept: dict[str, Any], now: int) -> None:
     machine.wire.catch_up = kept
     park.say_again(machine)
     blobs.repeat(machine)
-    if not machine.is_loaded:
-        machine.ask_more()
     _resend_if_caught_up(machine)
     tick(machine, now)
 

@@ -29,6 +29,8 @@ log = logging.getLogger("polos.worker")
 
 SLOTS = 100
 """How many runs a worker takes at once unless it says otherwise."""
+_PAGES = 4
+"""How many pages of journals may be under way to it."""
 _KINDS = [
     "step",
     "intent",
@@ -102,6 +104,7 @@ class Worker:
             "queues": [queue.to_json() for queue in queues.values() if queue.is_declared],
             "slots": self._slots,
             "placements": [],
+            "pages": _PAGES,
             "held": self._shared.held.list(),
         }
 

@@ -7,9 +7,8 @@ import contextlib
 import hashlib
 import logging
 import os
-import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from polos.worker.connection import Connection
 from polos.worker.host import host
 from polos.worker.outbox import Outbox
 from polos.worker.runs import Runs, Shared
+from polos.worker.stop import Stop
 from polos.workflow import Workflow, registered
 
 log = logging.getLogger("polos.worker")
@@ -78,7 +78,8 @@ class Worker:
         self._address = Address.find(url, token)
         self._name = name
         self._slots = max(slots, 1)
-        self._drain_s = milliseconds(drain_timeout) / 1000
+        self.drain_s = milliseconds(drain_timeout) / 1000
+        """How long a drain may take."""
         self._shared = Shared(Outbox(), Clock())
         self._runs = Runs(self._shared, self._workflows, self.build)
         self._connected = asyncio.Event()
@@ -156,7 +157,7 @@ class Worker:
             self._over.set()
             return
         self._runs.drain()
-        loop.call_later(self._drain_s, self._over.set)
+        loop.call_later(self.drain_s, self._over.set)
 
     def _check_drained(self) -> None:
         if self._runs.is_draining and not self._runs.tasks:
@@ -212,25 +213,28 @@ def build_of(workflows: Iterable[Workflow[Any, Any]]) -> str:
 
 
 def serve(*workflows: Workflow[Any, Any], **options: Any) -> None:
-    """Runs a worker until SIGINT or SIGTERM, then drains it. A second signal stops it at once.
+    """Runs a worker until SIGINT or SIGTERM, then drains it. A second signal stops it at once. Code
+    that does not end by then is left behind: the process ends.
 
     With no workflows it serves all that this process has defined."""
-    asyncio.run(_serve(workflows, options))
+    with Stop() as stop:
+        asyncio.run(_serve(workflows, options, stop))
 
 
-async def _serve(workflows: tuple[Workflow[Any, Any], ...], options: dict[str, Any]) -> None:
+async def _serve(
+    workflows: tuple[Workflow[Any, Any], ...], options: dict[str, Any], stop: Stop
+) -> None:
     worker = Worker(workflows or None, **options)
     running = asyncio.ensure_future(worker.run())
-    signals = 0
-
-    def stop() -> None:
-        nonlocal signals
-        signals += 1
-        worker.drain() if signals == 1 else running.cancel()
-
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):
-            loop.add_signal_handler(number, stop)
+
+    def soon(act: Callable[[], object]) -> Callable[[], None]:
+        def told() -> None:
+            with contextlib.suppress(RuntimeError):  # The loop has ended already.
+                loop.call_soon_threadsafe(act)
+
+        return told
+
+    stop.by(soon(worker.drain), worker.drain_s, soon(running.cancel))
     with contextlib.suppress(asyncio.CancelledError):
         await running

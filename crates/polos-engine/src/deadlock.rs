@@ -5,7 +5,7 @@
 //! One that waits for a child moves when the child does; one that waits for a slot moves when there
 //! is room, or when any of those in its way does. What is left over cannot move.
 
-use crate::engine::{Engine, Parting, ready_of};
+use crate::engine::{Engine, Parting};
 use crate::error::Error;
 use crate::journal::OpenWait;
 use crate::live::{Live, Phase};
@@ -13,6 +13,7 @@ use polos_protocol::failure::codes;
 use polos_protocol::frame::{FromServer, RunRef};
 use polos_protocol::{Blocked, Namespace, QueueConfig, RunId, State, Wait};
 use polos_store::Read;
+use polos_store::read::ReadyRun;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
@@ -78,7 +79,7 @@ impl Engine {
         self.unready(&run);
         self.join_slot(parent, child);
         self.mark_dirty(child);
-        self.enqueue(&ready_of(&run));
+        self.enqueue(&ReadyRun::of(&run));
     }
 
     /// A queue allows less than before, or something else: looks at all that keep a slot of it.

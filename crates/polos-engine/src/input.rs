@@ -5,6 +5,7 @@ use polos_protocol::frame::{FromWorker, Hello};
 use polos_protocol::rest::{DecideRequest, PublishRequest, SessionRequest, StartRequest, Verb};
 use polos_protocol::{ApprovalId, Millis, Namespace, QueueConfig, RunId, WorkerId};
 use polos_store::Change;
+use polos_store::read::ReadyRun;
 use std::sync::Arc;
 
 /// The time of an input, and bytes from which its ids derive.
@@ -129,6 +130,8 @@ pub enum Request {
     Definitions,
     /// Why a run stands where it stands, in one sentence.
     Explain(RunId),
+    /// Why queued runs wait, in one sentence each: their places and what would let them go on.
+    ExplainQueued(Vec<ReadyRun>),
     /// Make rows durable that the engine has no rule for: API keys, audit entries.
     Write(Vec<Change>),
     /// Delete runs that ended before this time, whole trees only, and what else is as old.

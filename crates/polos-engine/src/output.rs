@@ -8,6 +8,7 @@ use polos_protocol::rest::{
     Approval, DefinitionStatus, PublishResponse, Session, StartResponse, VerbResponse, WorkerStatus,
 };
 use polos_protocol::{Namespace, QueueConfig, RunId};
+use std::collections::BTreeMap;
 
 /// Something to be done.
 #[derive(Debug)]
@@ -46,6 +47,8 @@ pub enum Response {
     Definitions(Vec<DefinitionStatus>),
     /// To `Explain`.
     Why(String),
+    /// To `ExplainQueued`: those that still stand in their queues.
+    Whys(BTreeMap<RunId, String>),
     /// To `Retain`: how many runs were deleted.
     Deleted(u64),
     /// To `Write` and `DrainWorker`.

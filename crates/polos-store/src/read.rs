@@ -35,6 +35,29 @@ pub struct ReadyRun {
     pub alone: bool,
 }
 
+impl ReadyRun {
+    /// How a run looks to the scheduler.
+    pub fn of(run: &Run) -> Self {
+        let (row, status) = (&run.row, &run.status);
+        Self {
+            namespace: row.namespace.clone(),
+            run: row.id,
+            workflow: row.workflow.clone(),
+            queue: row.queue.clone(),
+            concurrency_key: row.options.concurrency_key.clone(),
+            priority: row.options.priority,
+            resumed: status.started_ms.is_some(),
+            placement: row.options.placement.as_ref().map(|p| (p.key.clone(), p.require)),
+            build: status
+                .build
+                .as_ref()
+                .filter(|_| !status.any_build)
+                .map(|build| (build.clone(), status.build_seen_ms, row.options.pin)),
+            alone: status.alone,
+        }
+    }
+}
+
 /// A run that keeps its queue slot whatever it does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptSlot {

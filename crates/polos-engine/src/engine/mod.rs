@@ -14,7 +14,6 @@ pub use config::Config;
 pub(crate) use pages::shown;
 pub(crate) use parting::Parting;
 pub(crate) use runs::Said;
-pub(crate) use slots::ready_of;
 
 use crate::error::{Class, Error};
 use crate::ids::Ids;

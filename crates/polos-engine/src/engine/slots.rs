@@ -11,27 +11,6 @@ use polos_store::Read;
 use polos_store::read::ReadyRun;
 use polos_store::row::Run;
 
-/// How a run looks to the scheduler.
-pub(crate) fn ready_of(run: &Run) -> ReadyRun {
-    let (row, status) = (&run.row, &run.status);
-    ReadyRun {
-        namespace: row.namespace.clone(),
-        run: row.id,
-        workflow: row.workflow.clone(),
-        queue: row.queue.clone(),
-        concurrency_key: row.options.concurrency_key.clone(),
-        priority: row.options.priority,
-        resumed: status.started_ms.is_some(),
-        placement: row.options.placement.as_ref().map(|p| (p.key.clone(), p.require)),
-        build: status
-            .build
-            .as_ref()
-            .filter(|_| !status.any_build)
-            .map(|build| (build.clone(), status.build_seen_ms, row.options.pin)),
-        alone: status.alone,
-    }
-}
-
 impl Engine {
     /// A run in memory may go on: it waits for a slot and a worker.
     pub(crate) fn make_ready(&mut self, id: RunId) {
@@ -42,7 +21,7 @@ impl Engine {
         status.since_ms = now;
         status.wait = None;
         status.why = None;
-        let ready = ready_of(&live.run);
+        let ready = ReadyRun::of(&live.run);
         self.mark_dirty(id);
         self.enqueue(&ready);
     }
@@ -56,7 +35,7 @@ impl Engine {
 
     /// Takes a queued run out of its lane.
     pub(crate) fn unready(&mut self, run: &Run) {
-        let ready = ready_of(run);
+        let ready = ReadyRun::of(run);
         let queue = self.schedule.queue(&ready.namespace, &ready.queue);
         for has_slot in [false, true] {
             let (lane, place) = LaneKey::of(&ready, has_slot);

@@ -186,7 +186,7 @@ impl Engine {
                 .min();
         let status = RunStatus::queued(self.now);
         let live = Live::new(Run { row: row.clone(), status }, Journal::default());
-        let ready = crate::engine::ready_of(&live.run);
+        let ready = polos_store::read::ReadyRun::of(&live.run);
         self.insert(live);
         if let Some(parent) = row.parent {
             self.join_slot(parent, id);

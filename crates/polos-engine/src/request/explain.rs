@@ -1,15 +1,13 @@
 //! Why a run stands where it stands, in one sentence.
 
 use super::Caller;
-use crate::engine::{Engine, ready_of};
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::journal::OpenWait;
 use crate::live::Phase;
-use crate::schedule::LaneKey;
-use crate::worker::Worker;
 use polos_protocol::{RunId, State};
 use polos_store::Read;
-use polos_store::row::Run;
+use polos_store::read::ReadyRun;
 
 impl Engine {
     pub(super) fn explain(
@@ -23,7 +21,7 @@ impl Engine {
         }
         let status = &self.runs[&id].run.status;
         Ok(match status.state {
-            State::Queued => self.explain_queued(id),
+            State::Queued => self.explain_one_queued(id),
             State::Running => self.explain_running(id),
             State::Waiting => {
                 let why = status.why.clone().unwrap_or_else(|| "waits".to_owned());
@@ -42,70 +40,12 @@ impl Engine {
         })
     }
 
-    fn explain_queued(&self, id: RunId) -> String {
+    /// One that stands in no lane is about to be put into one.
+    fn explain_one_queued(&self, id: RunId) -> String {
         let run = &self.runs[&id].run;
-        let row = &run.row;
-        let name = &row.queue;
-        let Some(queue) = self.schedule.find(&row.namespace, name) else {
-            return format!("queued in `{name}`");
-        };
-        if queue.config().paused {
-            return format!("waits: queue `{name}` is paused; `polos queues resume {name}`");
-        }
-        let (_, place) = LaneKey::of(&ready_of(run), false);
-        let ahead = queue.ahead_of(place);
-        let key = row.options.concurrency_key.as_deref();
-        if !queue.holds(id) && !queue.has_room(key) {
-            let of_key = key.map(|key| format!(" of key `{key}`")).unwrap_or_default();
-            return format!(
-                "waits for a slot{of_key} in queue `{name}`; {ahead} ahead of it, {} running",
-                queue.held()
-            );
-        }
-        if let Some(missing) = self.missing_worker(run) {
-            return missing;
-        }
-        if run.status.alone {
-            return "waits for a worker with nothing else to do: workers died with it before"
-                .to_owned();
-        }
-        format!(
-            "waits for a free slot on a worker that has `{}`; {ahead} ahead of it",
-            row.workflow
-        )
-    }
-
-    /// What is missing, where no connected worker may take the run.
-    fn missing_worker(&self, run: &Run) -> Option<String> {
-        let (id, workflow) = (run.row.id, &run.row.workflow);
-        let having: Vec<_> = self
-            .workers
-            .values()
-            .filter(|w| {
-                w.namespace == run.row.namespace
-                    && w.connection.is_some()
-                    && w.definitions.contains_key(workflow)
-            })
-            .collect();
-        if having.is_empty() {
-            return Some(format!("waits for a worker that has `{workflow}`: none is connected"));
-        }
-        let build = ready_of(run).build;
-        let fits = |worker: &&&Worker| build.as_ref().is_none_or(|b| worker.fits_build(b));
-        let fitting: Vec<_> = having.iter().filter(fits).collect();
-        match build {
-            Some((build, _, true)) if fitting.is_empty() => {
-                Some(format!("waits for a worker of build `{build}`, to which it is kept"))
-            }
-            Some((build, _, false)) if fitting.is_empty() => Some(format!(
-                "waits for a worker of build `{build}` or a newer one; `polos runs resume {id} \
-                 --any-build` lets an older one take it"
-            )),
-            _ if fitting.iter().all(|worker| worker.draining) => {
-                Some(format!("waits for a worker that has `{workflow}`: those there drain"))
-            }
-            _ => None,
-        }
+        let ready = ReadyRun::of(run);
+        let why = self.explain_queued(&run.row.namespace, &[ready]).remove(&id);
+        why.unwrap_or_else(|| format!("queued in `{}`", run.row.queue))
     }
 
     fn explain_running(&self, id: RunId) -> String {

@@ -4,6 +4,7 @@ mod decide;
 mod explain;
 mod fork;
 mod queue;
+mod queued;
 mod reopen;
 mod resume;
 mod retain;
@@ -73,6 +74,9 @@ impl Engine {
             Request::Workers => Ok(Response::Workers(self.list_workers(namespace))),
             Request::Definitions => Ok(Response::Definitions(self.list_definitions(namespace))),
             Request::Explain(run) => self.explain(caller, run, store).map(Response::Why),
+            Request::ExplainQueued(runs) => {
+                Ok(Response::Whys(self.explain_queued(namespace, &runs)))
+            }
             Request::Write(changes) => {
                 for change in changes {
                     self.change(change);

@@ -1,13 +1,14 @@
 //! Resume a blocked or failed run, from the step that failed.
 
 use super::{Caller, wrong_state};
-use crate::engine::{Engine, Said, ready_of};
+use crate::engine::{Engine, Said};
 use crate::error::Error;
 use crate::journal::OpenWait;
 use polos_protocol::record::{Kind, ResetDetail};
 use polos_protocol::rest::{ResumeRequest, VerbResponse};
 use polos_protocol::{RunId, State, StepKey};
 use polos_store::Read;
+use polos_store::read::ReadyRun;
 
 impl Engine {
     pub(super) fn resume(
@@ -65,7 +66,7 @@ impl Engine {
         self.mark_dirty(id);
         if let Some(mut run) = queued {
             run.status.any_build = true;
-            self.enqueue(&ready_of(&run));
+            self.enqueue(&ReadyRun::of(&run));
         }
         self.done(id, "a worker of any build may take it")
     }

@@ -2,6 +2,7 @@
 //! are taken. A slot follows from a run's state; nothing here is stored.
 
 mod lane;
+mod numbering;
 mod queue;
 
 pub(crate) use lane::LaneKey;

@@ -1,6 +1,7 @@
 //! One queue: its lanes, and who holds its slots.
 
 use super::lane::{LaneKey, Place};
+use super::numbering::{self, Numbers};
 use polos_protocol::{QueueConfig, RunId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -63,6 +64,11 @@ impl Queue {
         self.slots.len()
     }
 
+    /// How many slots of a concurrency key are taken.
+    pub(crate) fn held_by(&self, key: Option<&str>) -> usize {
+        key.and_then(|key| self.per_key.get(key)).map_or(0, |count| *count as usize)
+    }
+
     /// True if the run is in a slot.
     pub(crate) fn holds(&self, run: RunId) -> bool {
         self.members.contains_key(&run)
@@ -114,7 +120,8 @@ impl Queue {
         in_all && self.has_room_for_key(key)
     }
 
-    fn has_room_for_key(&self, key: Option<&str>) -> bool {
+    /// True if the limit of this key, if it has one, is not reached.
+    pub(crate) fn has_room_for_key(&self, key: Option<&str>) -> bool {
         match (self.config.concurrency_per_key, key) {
             (Some(limit), Some(key)) => self.per_key.get(key).copied().unwrap_or(0) < limit,
             _ => true,
@@ -312,9 +319,14 @@ impl Queue {
         }
     }
 
-    /// How many ready runs stand before a place: what a person is told.
-    pub(crate) fn ahead_of(&self, place: Place) -> usize {
-        self.lanes.values().map(|places| places.range(..place).count()).sum()
+    /// True if a run stands at this place.
+    pub(crate) fn stands(&self, lane: &LaneKey, place: Place) -> bool {
+        self.lanes.get(lane).is_some_and(|places| places.contains(&place))
+    }
+
+    /// How many ready runs stand before each of these places: what a person is told.
+    pub(crate) fn number(&self, places: &BTreeSet<Place>) -> Numbers {
+        numbering::number(self.lanes.values(), places)
     }
 }
 

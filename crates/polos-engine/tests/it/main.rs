@@ -7,6 +7,7 @@ mod lifecycle;
 mod operators;
 mod ownership;
 mod queues;
+mod queues_said;
 mod refused;
 mod reopen;
 mod rig;

@@ -177,8 +177,10 @@ async fn list(
     query: Query,
 ) -> Result<Json<Page<RunSummary>>, Refusal> {
     let (filter, page) = (filter(&query)?, query.page()?);
+    let namespace = caller.namespace.clone();
     let found = app.read(move |store| store.runs(&caller.namespace, &filter, &page)).await?;
-    let items = found.items.iter().map(view::summary).collect();
+    let mut items: Vec<RunSummary> = found.items.iter().map(view::summary).collect();
+    view::explain_queued(&app, namespace, &found.items, &mut items).await;
     Ok(Json(Page { items, next_cursor: found.next_cursor }))
 }
 

@@ -7,6 +7,7 @@ use polos_protocol::frame::Start;
 use polos_protocol::rest::Turn;
 use polos_protocol::run::{RunDetail, RunResult, RunSummary};
 use polos_protocol::{Json, Namespace, State, Value};
+use polos_store::read::ReadyRun;
 use polos_store::row::{Run, RunStatus};
 use polos_store::{Read, ReadError};
 
@@ -131,8 +132,8 @@ pub(super) fn turn(store: &dyn Read, run: &Run) -> Result<Turn, ReadError> {
     })
 }
 
-/// Why a run stands where it stands, as far as its own row says. One run is explained better by
-/// [`explain`].
+/// Why a run stands where it stands, as far as its own row says. The engine knows more:
+/// [`explain`] of one, [`explain_queued`] of a list.
 pub(super) fn why(status: &RunStatus, queue: &str) -> String {
     let because = |why: Option<&str>, or: &str| why.unwrap_or(or).to_owned();
     let failure = status.error.as_ref().map(|error| error.message.as_str());
@@ -167,6 +168,29 @@ pub(super) async fn explain(app: &App, detail: &mut RunDetail) {
     let request = Request::Explain(detail.summary.id);
     if let Ok(Response::Why(why)) = app.ask(namespace, "", request).await {
         detail.summary.why = why;
+    }
+}
+
+/// Lets the engine say of a list's queued runs what each waits for, all at once.
+pub(super) async fn explain_queued(
+    app: &App,
+    namespace: Namespace,
+    runs: &[Run],
+    list: &mut [RunSummary],
+) {
+    let is_queued =
+        |run: &&Run| run.status.state == State::Queued && run.status.cancelling.is_none();
+    let queued: Vec<ReadyRun> = runs.iter().filter(is_queued).map(ReadyRun::of).collect();
+    if queued.is_empty() {
+        return;
+    }
+    let request = Request::ExplainQueued(queued);
+    if let Ok(Response::Whys(mut whys)) = app.ask(namespace, "", request).await {
+        for summary in list {
+            if let Some(why) = whys.remove(&summary.id) {
+                summary.why = why;
+            }
+        }
     }
 }
 

@@ -22,7 +22,10 @@ async fn a_run_goes_from_start_to_result() {
     let id = api.start_run(json!({ "b": 1, "a": [2] })).await;
     let detail: RunDetail = api.get(&format!("/v1/runs/{id}")).await;
     assert_eq!(detail.summary.state, State::Queued);
-    assert_eq!(detail.summary.why, "waits for a worker that has `wf`: none is connected");
+    assert_eq!(
+        detail.summary.why,
+        "waits for a worker that has `wf`: none is connected; first in queue `default`"
+    );
 
     let mut worker = api.connect().await;
     let start = worker.take_run().await;
@@ -107,6 +110,46 @@ async fn lists_filter_and_page() {
     let cursor = first.next_cursor.unwrap();
     let last: Page<RunSummary> = api.get(&format!("/v1/runs?limit=4&cursor={cursor}")).await;
     assert_eq!((last.items.len(), last.next_cursor), (2, None));
+}
+
+#[tokio::test]
+async fn a_list_says_of_each_queued_run_what_its_own_page_says() {
+    let api = Api::start().await;
+    let start = async |workflow: &str, options: Value| {
+        api.post("/v1/runs", json!({ "workflow": workflow, "options": options })).await
+    };
+    let queue = json!({ "concurrency_per_key": 1 });
+    let put = api.request(Method::PUT, "/v1/queues/tight").json(&queue).send().await.unwrap();
+    assert!(put.status().is_success(), "{}", put.text().await.unwrap());
+    let mut worker = api.connect().await;
+    let tight = json!({ "queue": "tight", "concurrency_key": "k" });
+    for _ in 0..3 {
+        start("wf", tight.clone()).await;
+    }
+    worker.take_run().await;
+    start("nobody", json!({})).await;
+    start("nobody", json!({})).await;
+    api.post("/v1/queues/still/pause", json!({})).await;
+    start("wf", json!({ "queue": "still" })).await;
+
+    let list: Page<RunSummary> = api.get("/v1/runs").await;
+    let whys: Vec<&str> = list.items.iter().map(|run| run.why.as_str()).collect();
+    let expect = [
+        "waits: queue `still` is paused; `polos queues resume still`; first in queue `still`",
+        "waits for a worker that has `nobody`: none is connected; 1 ahead of it in queue `default`",
+        "waits for a worker that has `nobody`: none is connected; first in queue `default`",
+        "waits for a slot of key `k`: the only one is taken; 1 ahead of it in queue `tight`",
+        "waits for a slot of key `k`: the only one is taken; first in queue `tight`",
+        "a worker has it",
+    ];
+    assert_eq!(whys, expect);
+    for run in list.items.iter().take(5) {
+        let detail: RunDetail = api.get(&format!("/v1/runs/{}", run.id)).await;
+        assert_eq!(detail.summary.why, run.why);
+    }
+    // A page that begins in the middle counts those that it does not show.
+    let page: Page<RunSummary> = api.get("/v1/runs?workflow=nobody&limit=1").await;
+    assert_eq!(page.items[0].why, expect[1]);
 }
 
 #[tokio::test]

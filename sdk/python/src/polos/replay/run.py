@@ -44,6 +44,8 @@ class Run:
         self.core = Core(self.machine, now)
         self._body = body
         self._root: Strand | None = None
+        self.raised: BaseException | None = None
+        """The error with which the code has ended, if it has."""
         self._context = contextvars.Context()
         send.begin(self.machine)
 
@@ -56,6 +58,11 @@ class Run:
     def waits_for(self) -> dict[str, Any] | None:
         """What it waits for, if nothing of it runs here."""
         return park.waits_for(self.machine)
+
+    def unasked(self) -> list[str]:
+        """Recorded requests that the code has not made, in the journal's order."""
+        self.machine.journal.drop_lost_unasked()
+        return list(self.machine.journal.unasked)
 
     def append(self, append: dict[str, Any], now: int) -> None:
         """Records that the server has."""
@@ -148,6 +155,7 @@ class Run:
         if root.error is None:
             ending.complete(self.machine, root.value)
         else:
+            self.raised = root.error
             ending.fail(self.machine, *_uncaught(root.error))
         return True
 

@@ -21,6 +21,7 @@ from polos.worker.clock import Clock
 from polos.worker.connection import Connection
 from polos.worker.host import host
 from polos.worker.outbox import Outbox
+from polos.worker.rehearse import VARIABLE, rehearse
 from polos.worker.runs import Runs, Shared
 from polos.worker.stop import Stop
 from polos.workflow import Workflow, registered
@@ -137,6 +138,11 @@ class Worker:
         if self._fatal is not None:
             raise self._fatal
 
+    async def rehearse(self, socket: str) -> None:
+        """Answers dry replays over this Unix socket until the other side is gone, and reaches no
+        server: the code runs against journals as they were stored, and no step begins."""
+        await rehearse(socket, self._hello(1), self._workflows)
+
     async def connected(self) -> None:
         """Ready once the connection stands; raises if it never will."""
         connected = asyncio.ensure_future(self._connected.wait())
@@ -216,7 +222,12 @@ def serve(*workflows: Workflow[Any, Any], **options: Any) -> None:
     """Runs a worker until SIGINT or SIGTERM, then drains it. A second signal stops it at once. Code
     that does not end by then is left behind: the process ends.
 
-    With no workflows it serves all that this process has defined."""
+    With no workflows it serves all that this process has defined. Where `polos replay` has started
+    the process it answers dry replays instead, and reaches no server."""
+    if socket := os.environ.get(VARIABLE):
+        worker = Worker(workflows or None, **options)
+        asyncio.run(worker.rehearse(socket))
+        return
     with Stop() as stop:
         asyncio.run(_serve(workflows, options, stop))
 

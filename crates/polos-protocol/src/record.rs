@@ -205,6 +205,21 @@ pub struct Record {
     pub record: NewRecord,
 }
 
+/// Adds what stands in `detail` and in the server's values to a schema: frames hold them as JSON.
+pub(crate) fn describe_details(generator: &mut schemars::SchemaGenerator) {
+    generator.subschema_for::<StepDetail>();
+    generator.subschema_for::<IntentDetail>();
+    generator.subschema_for::<AttemptDetail>();
+    generator.subschema_for::<Open>();
+    generator.subschema_for::<ResolvedDetail>();
+    generator.subschema_for::<EmitDetail>();
+    generator.subschema_for::<Marker>();
+    generator.subschema_for::<ResetDetail>();
+    generator.subschema_for::<VerbDetail>();
+    generator.subschema_for::<Answer>();
+    generator.subschema_for::<EventValue>();
+}
+
 /// Whether a step's effect may happen again when nobody knows if it did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -123,6 +123,7 @@ pub fn schema() -> serde_json::Value {
     };
     let from_worker = side(FromWorker::schemas_of(&mut generator));
     let from_server = side(FromServer::schemas_of(&mut generator));
+    crate::record::describe_details(&mut generator);
     serde_json::json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Polos worker protocol",
@@ -135,6 +136,17 @@ pub fn schema() -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_schema_describes_what_a_record_says_by_its_kind() {
+        let schema = schema();
+        for kind in schema["$defs"]["Kind"]["oneOf"].as_array().unwrap() {
+            let said = kind["description"].as_str().unwrap();
+            let Some((_, name)) = said.split_once("[`") else { continue };
+            let name = name.split('`').next().unwrap();
+            assert!(schema["$defs"][name].is_object(), "{name}");
+        }
+    }
 
     #[test]
     fn unknown_frames_are_errors_and_unknown_fields_are_not() {

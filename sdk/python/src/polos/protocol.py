@@ -75,6 +75,14 @@ ApprovalState: TypeAlias = "Literal['pending'] | Literal['approved'] | Literal['
 """Where an approval stands. Persisted by name."""
 
 
+class AttemptDetail(TypedDict):
+    """What a [`Kind::Attempt`] record adds; the attempt's error stands in the record."""
+
+    attempt: int
+    message: NotRequired[str | None]
+    next_ms: int
+
+
 class AuditEntry(TypedDict):
     """A decision of a person or program. `GET /v1/audit`"""
 
@@ -221,6 +229,17 @@ class Difference(TypedDict):
     recorded: list[str]
 
 
+Effect: TypeAlias = "Literal['repeatable'] | Literal['once']"
+"""Whether a step's effect may happen again when nobody knows if it did."""
+
+
+class EmitDetail(TypedDict):
+    """What a [`Kind::Emit`] record adds; the payload is the record's value."""
+
+    run: NotRequired[RunId | None]
+    topic: str
+
+
 Empty: TypeAlias = "dict[str, Any]"
 """A body without fields."""
 
@@ -241,6 +260,15 @@ class ErrorResponse(TypedDict):
 
 
 EventId: TypeAlias = "str"
+
+
+class EventValue(TypedDict):
+    """The value with which a wait on a topic resolves."""
+
+    at: int
+    id: EventId
+    payload: Value
+    position: int
 
 
 class FailRequest(TypedDict):
@@ -336,6 +364,15 @@ class Host(TypedDict):
     pid_start: NotRequired[int]
 
 
+class IntentDetail(TypedDict):
+    """What a [`Kind::Intent`] record adds."""
+
+    has_verify: NotRequired[bool]
+    idempotency_key: str
+    label: NotRequired[str | None]
+    timeout_ms: int
+
+
 class JournalEntry(TypedDict):
     """A record, and whether a later reset took it back."""
 
@@ -391,6 +428,10 @@ class Lost(TypedDict):
     lease_end_ms: int
 
 
+Marker: TypeAlias = "dict[str, Any] | Literal['cleanup']"
+"""What a [`Kind::Marker`] record says."""
+
+
 class MoreRequest(TypedDict):
     """The answer to each page after which more is to come, and so the credit for another one."""
 
@@ -424,6 +465,40 @@ class NewRecord(TypedDict):
 
 OnError: TypeAlias = "Literal['block'] | Literal['fail']"
 """What happens when an error leaves the code uncaught. By default a root run blocks and a child fails."""
+
+
+Open: TypeAlias = "dict[str, Any]"
+"""What a [`Kind::Open`] record asks for."""
+
+
+class OpenApproval(TypedDict):
+    """A question to a person."""
+
+    assignees: NotRequired[list[str]]
+    deadline_ms: NotRequired[int | None]
+    form: NotRequired[Any]
+    kind: NotRequired[ApprovalKind]
+    scopes: NotRequired[list[str]]
+    subject: NotRequired[Any]
+    subject_hash: NotRequired[str | None]
+    title: str
+
+
+class OpenChild(TypedDict):
+    """A child to start. Its run id derives from the parent's id and the record's key."""
+
+    detached: NotRequired[bool]
+    input: Value
+    options: NotRequired[RunOptions]
+    workflow: str
+
+
+class OpenEvent(TypedDict):
+    """A wait on a topic."""
+
+    deadline_ms: NotRequired[int | None]
+    signal: NotRequired[bool]
+    topic: str
 
 
 class Page(TypedDict):
@@ -592,6 +667,25 @@ class Replayed(TypedDict):
     finding: Finding
     notes: NotRequired[list[str]]
     run: RunId
+
+
+class ResetDetail(TypedDict):
+    """What a [`Kind::Reset`] record adds: records from `from_seq` up to this one are superseded."""
+
+    again: NotRequired[list[StepKey]]
+    by: str
+    from_key: StepKey
+    from_seq: int
+    key_generation: NotRequired[int]
+    only: NotRequired[bool]
+
+
+class ResolvedDetail(TypedDict):
+    """What a [`Kind::Resolved`] record adds."""
+
+    by: str
+    position: NotRequired[int | None]
+    topic: NotRequired[str | None]
 
 
 class ResumeRequest(TypedDict):
@@ -832,6 +926,18 @@ class StateEvent(TypedDict):
     why: str
 
 
+class StepDetail(TypedDict):
+    """What a [`Kind::Step`] record adds."""
+
+    cost_micros: NotRequired[int | None]
+    effect: NotRequired[Effect]
+    inserted: NotRequired[bool]
+    label: NotRequired[str | None]
+    last_attempts: NotRequired[list[AttemptDetail]]
+    settled_by: NotRequired[str | None]
+    tokens: NotRequired[list[int] | None]
+
+
 StepKey: TypeAlias = "str"
 """A step's key within its run. Persisted and sent as text."""
 
@@ -899,6 +1005,14 @@ class Value(TypedDict):
 
 Verb: TypeAlias = "dict[str, Any]"
 """What an operator orders. `POST /v1/runs/{id}/cancel` and so on take the fields of their verb; `POST /v1/runs/bulk` takes a [`BulkRequest`]."""
+
+
+class VerbDetail(TypedDict):
+    """What a [`Kind::Verb`] record adds."""
+
+    by: str
+    note: NotRequired[str | None]
+    verb: str
 
 
 class VerbResponse(TypedDict):

@@ -35,6 +35,24 @@ export type FromServer =
   | { type: "ping"; body: Empty }
   | { type: "error"; body: Fatal };
 
+/** The value with which an approval resolves. */
+export interface Answer {
+  /** The approval that was answered. */
+  approval: ApprovalId;
+  /** Yes or no. For a question with a form: true if it was answered. */
+  approved: boolean;
+  /** When, by the server's clock. */
+  at: number;
+  /** Who answered. */
+  by: string;
+  /** What the person said besides. */
+  feedback?: string;
+  /** `once` (default), `run`, `session` or `always`. */
+  scope?: string;
+  /** The filled form, the changed arguments, or the settled result. */
+  value?: unknown;
+}
+
 /**
  * Records that the worker does not have, in order and without a gap after what it has (superseded
  * ones left out). A record with an `n` of this assignment acknowledges that record.
@@ -50,6 +68,21 @@ export interface Append {
   run: RunId;
   /** Up to where the journal is now known to the worker. */
   seq: number;
+}
+
+export type ApprovalId = string;
+
+/** What sort of question an approval is. */
+export type ApprovalKind = "approval" | "answer" | "settle";
+
+/** What a [`Kind::Attempt`] record adds; the attempt's error stands in the record. */
+export interface AttemptDetail {
+  /** Which attempt failed, from 1. */
+  attempt: number;
+  /** The error in a line, where the attempt has no record of its own. */
+  message?: string;
+  /** When the next one is due. */
+  next_ms: number;
 }
 
 /** A value that was asked for. */
@@ -160,8 +193,33 @@ export interface Difference {
   recorded: string[];
 }
 
+/** Whether a step's effect may happen again when nobody knows if it did. */
+export type Effect = "repeatable" | "once";
+
+/** What a [`Kind::Emit`] record adds; the payload is the record's value. */
+export interface EmitDetail {
+  /** The run it is sent to; absent for a topic of the namespace. */
+  run?: RunId;
+  /** The topic. */
+  topic: string;
+}
+
 /** A body without fields. */
 export type Empty = Record<string, never>;
+
+export type EventId = string;
+
+/** The value with which a wait on a topic resolves. */
+export interface EventValue {
+  /** When it was published. */
+  at: number;
+  /** The event's id. */
+  id: EventId;
+  /** What it carries. */
+  payload: Value;
+  /** Its place in its topic. */
+  position: number;
+}
 
 /** A run whose code raised. */
 export interface FailRequest {
@@ -298,6 +356,18 @@ export interface Host {
   pid_start?: number;
 }
 
+/** What a [`Kind::Intent`] record adds. */
+export interface IntentDetail {
+  /** True if the step has a `verify` function. */
+  has_verify?: boolean;
+  /** The idempotency key handed to the effect. */
+  idempotency_key: string;
+  /** What sort of step. */
+  label?: string;
+  /** The step's time limit. */
+  timeout_ms: number;
+}
+
 /** A held run that stays with its worker. */
 export interface Kept {
   /** The assignment. */
@@ -323,6 +393,15 @@ export interface Lost {
   /** When its lease surely had ended, by the server's clock. */
   lease_end_ms: number;
 }
+
+/** What a [`Kind::Marker`] record says. */
+export type Marker = {
+  patched: string;
+} | {
+  removed: string;
+} | {
+  orphaned: string;
+} | "cleanup";
 
 /** The answer to each page after which more is to come, and so the credit for another one. */
 export interface MoreRequest {
@@ -374,6 +453,61 @@ export interface NewRecord {
  * fails.
  */
 export type OnError = "block" | "fail";
+
+/** What a [`Kind::Open`] record asks for. */
+export type Open = {
+  timer: {
+    at: number;
+  };
+} | {
+  event: OpenEvent;
+} | {
+  child: OpenChild;
+} | {
+  approval: OpenApproval;
+};
+
+/** A question to a person. */
+export interface OpenApproval {
+  /** Who may answer; empty for anyone with the right. */
+  assignees?: string[];
+  /** Give up at this time: resolves as not approved, with the error `timeout`. */
+  deadline_ms?: number;
+  /** The form of the answer, as JSON Schema. */
+  form?: unknown;
+  /** What sort of question: `approval` (yes or no), `answer` or `settle` (a step in doubt). */
+  kind?: ApprovalKind;
+  /** Which answers make sense beside a plain yes: `run`, `session`, `always`. */
+  scopes?: string[];
+  /** The exact thing to be done: `{"command": …}`, `{"diff": …}`, `{"arguments": …}`, `{"text": …}`. */
+  subject?: unknown;
+  /** A hash of the exact thing, to which the answer is bound. */
+  subject_hash?: string;
+  /** One line that says what is asked. */
+  title: string;
+}
+
+/** A child to start. Its run id derives from the parent's id and the record's key. */
+export interface OpenChild {
+  /** True if the parent does not wait for it and its cancellation does not reach it. */
+  detached?: boolean;
+  /** Its input. */
+  input: Value;
+  /** How it is to run. */
+  options?: RunOptions;
+  /** The name of the workflow, agent or tool. */
+  workflow: string;
+}
+
+/** A wait on a topic. */
+export interface OpenEvent {
+  /** Give up at this time: resolves with the error `timeout`. */
+  deadline_ms?: number;
+  /** True if only signals sent to this very run count; false for a topic of the namespace. */
+  signal?: boolean;
+  /** The topic's name. */
+  topic: string;
+}
 
 /**
  * A run to be parked. Refused by silence if the journal has moved on: then records are on their
@@ -465,6 +599,32 @@ export interface Replayed {
   notes?: string[];
   /** The run. */
   run: RunId;
+}
+
+/** What a [`Kind::Reset`] record adds: records from `from_seq` up to this one are superseded. */
+export interface ResetDetail {
+  /** `once` steps that may run again. */
+  again?: StepKey[];
+  /** Who ordered it. */
+  by: string;
+  /** The step that is to run again. */
+  from_key: StepKey;
+  /** The first superseded sequence number. */
+  from_seq: number;
+  /** Counts up when keyed effects are to get new idempotency keys; mixed into them. */
+  key_generation?: number;
+  /** True if only the records under `from_key` are superseded (a resume), not all that follow. */
+  only?: boolean;
+}
+
+/** What a [`Kind::Resolved`] record adds. */
+export interface ResolvedDetail {
+  /** What resolved it: `timer`, `event`, `child`, `approval` or `deadline`. */
+  by: string;
+  /** The event's place in its topic, where an event did: the run's cursor. */
+  position?: number;
+  /** The topic, where an event did. */
+  topic?: string;
 }
 
 /** A run that is the worker's no more. */
@@ -590,6 +750,24 @@ export interface Start {
   workflow: string;
 }
 
+/** What a [`Kind::Step`] record adds. */
+export interface StepDetail {
+  /** What it cost, in millionths of a US dollar, where it is known. */
+  cost_micros?: number;
+  /** Whether the effect may repeat. */
+  effect?: Effect;
+  /** True if the step was inserted by a newer build before recorded steps. */
+  inserted?: boolean;
+  /** What sort of step: `step`, `model`, `tool`, `exec` and so on, for people and totals. */
+  label?: string;
+  /** The last failed attempts, where there were more than are journaled one by one. */
+  last_attempts?: AttemptDetail[];
+  /** Who settled a step in doubt: `verify`, or the person's name. */
+  settled_by?: string;
+  /** Tokens in and out, for a model step. */
+  tokens?: [number, number];
+}
+
 /** A step's key within its run. Persisted and sent as text. */
 export type StepKey = string;
 
@@ -649,6 +827,16 @@ export interface Value {
   ref?: BlobRef;
   /** The JSON itself, passed through unparsed. */
   v?: unknown;
+}
+
+/** What a [`Kind::Verb`] record adds. */
+export interface VerbDetail {
+  /** Who ordered it; `engine` if nobody did. */
+  by: string;
+  /** More, for people. */
+  note?: string;
+  /** `blocked`, `failed`, `resumed`, `settled`, `forked`, `moved`, `killed`. */
+  verb: string;
 }
 
 /**

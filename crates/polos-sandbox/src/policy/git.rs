@@ -87,6 +87,12 @@ const LONG: &[&str] = &[
     "local-user",
 ];
 
+/// Subcommands whose `--patch`, `--edit` and `--interactive` start the configured editor or filter.
+const INTERACTIVE: &[&str] =
+    &["add", "checkout", "cherry-pick", "commit", "merge", "reset", "restore", "revert", "stash"];
+/// Those options. (`git log --patch` only prints.)
+const LONG_INTERACTIVE: &[&str] = &["edit", "interactive", "patch"];
+
 /// Harmless options that look like an abbreviation of one above.
 const LONG_SAFE: &[&str] = &["text"];
 
@@ -119,8 +125,11 @@ fn argument_hazard(subcommand: &str, argument: &str) -> Option<String> {
         return Some(format!("`{argument}` names a transport program"));
     }
     let clusters = before_value(subcommand, argument);
-    let dangerous =
-        names_long(argument, LONG, LONG_SAFE) || names_short(clusters, short_options(subcommand));
+    let starts_editor =
+        INTERACTIVE.contains(&subcommand) && names_long(argument, LONG_INTERACTIVE, LONG_SAFE);
+    let dangerous = starts_editor
+        || names_long(argument, LONG, LONG_SAFE)
+        || names_short(clusters, short_options(subcommand));
     dangerous.then(|| format!("`{argument}` can run programs or write files"))
 }
 
@@ -137,8 +146,12 @@ fn short_options(subcommand: &str) -> &'static str {
         "grep" => "O",
         "clone" => "uc",
         "rebase" => "xi",
-        "am" | "commit" | "cherry-pick" | "revert" => "S",
-        "merge" => "Ss",
+        "add" => "eip",
+        "stash" | "checkout" | "reset" | "restore" => "p",
+        "am" => "S",
+        "commit" => "Sep",
+        "cherry-pick" | "revert" => "Se",
+        "merge" => "Sse",
         "tag" => "su",
         "archive" | "format-patch" => "o",
         "difftool" | "mergetool" => "xt",
@@ -181,6 +194,8 @@ mod tests {
         check("git checkout -b fix/x", &[]);
         check("git log --oneline -n 5 --format=%H", &[]);
         check("git diff --stat main..fix", &[]);
+        check("git log -p --patch", &[]);
+        check("git commit --no-edit --amend", &[]);
         check("git --version", &[]);
     }
 
@@ -196,6 +211,10 @@ mod tests {
         check("git fetch --upload-pa=id origin", &[1, 2]);
         check("git commit -S", &[2]);
         check("git commit -aS", &[2]);
+        check("git add -e", &[2]);
+        check("git add --patch x", &[2]);
+        check("git stash push -p", &[3]);
+        check("git commit -pm Some", &[2]);
         check("git frobnicate", &[1]);
         check("git config core.hooksPath x", &[1]);
     }

@@ -17,3 +17,4 @@ mod containers;
 mod policy_fuzz;
 mod policy_properties;
 mod policy_table;
+mod policy_ways_around;

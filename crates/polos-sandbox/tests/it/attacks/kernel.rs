@@ -124,6 +124,17 @@ async fn calls_that_widen_the_surface_are_refused() {
     }
 }
 
+/// Containers have these, read-only or of their own; local boxes do not.
+const SHOWN_IN_CONTAINERS: [&str; 7] = [
+    "cat /proc/kallsyms | grep .",
+    "ls /sys/fs/cgroup",
+    "ls /sys/kernel/debug",
+    "ls /sys/class",
+    "find /sys -mindepth 1 | grep .",
+    "ls /dev/pts",
+    "ls /dev/ptmx",
+];
+
 #[tokio::test]
 async fn proc_and_cgroups_give_nothing_to_hold() {
     for fixture in Fixture::each() {
@@ -179,21 +190,11 @@ async fn proc_and_cgroups_give_nothing_to_hold() {
             ],
         )
         .await;
-        // Containers have these, read-only or of their own; local boxes do not.
-        let shown = [
-            "cat /proc/kallsyms | grep .",
-            "ls /sys/fs/cgroup",
-            "ls /sys/kernel/debug",
-            "ls /sys/class",
-            "find /sys -mindepth 1 | grep .",
-            "ls /dev/pts",
-            "ls /dev/ptmx",
-        ];
         if fixture.is_docker() {
             let writes = ["mkdir /sys/fs/cgroup/pids/x", "mkdir /sys/fs/cgroup/x"];
             none_succeeds(&sandbox, &writes).await;
         } else {
-            none_succeeds(&sandbox, &shown).await;
+            none_succeeds(&sandbox, &SHOWN_IN_CONTAINERS).await;
         }
         assert_eq!(sh(&sandbox, "ls /proc | grep -cE '^[0-9]+$'").await.stdout.trim().len(), 1);
         sandbox.stop().await.unwrap();

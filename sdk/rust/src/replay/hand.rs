@@ -113,6 +113,7 @@ impl Machine {
     fn hand_to(&mut self, id: RequestId, item: Item) -> bool {
         let value = item.value.as_ref().and_then(|value| self.resolve_value(value));
         let Some(request) = self.requests.get_mut(&id) else { return false };
+        self.handed_bytes += value.as_ref().map_or(0, Value::size);
         if item.kind == Kind::Open {
             let detached = matches!(&request.what,
                 What::Open(spec) if matches!(&spec.open, Open::Child(child) if child.detached));

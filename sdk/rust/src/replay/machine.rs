@@ -71,6 +71,8 @@ pub struct Machine {
     pub(crate) frontier: u64,
     /// The highest sequence number handed to the code.
     pub(crate) handed: u64,
+    /// How many bytes of values were handed to the code, its input included.
+    pub(crate) handed_bytes: u64,
     /// The code's time.
     pub(crate) code_ms: Millis,
     pub(crate) scopes: Scopes,
@@ -101,6 +103,7 @@ impl Machine {
             have: 0,
             frontier: start.seq,
             handed: 0,
+            handed_bytes: start.input.size(),
             code_ms: start.created_ms,
             scopes: Scopes::new(),
             requests: BTreeMap::new(),
@@ -277,8 +280,9 @@ impl Machine {
     }
 
     /// The server wants its runs back: what waits is parked at once, the rest after its effects.
-    pub fn drain(&mut self) {
+    pub fn drain(&mut self, now: Millis) {
         self.draining = true;
+        self.cool(now);
     }
 
     /// The run is parked, ended or given back (`done`), or taken away (`revoked`).

@@ -13,6 +13,8 @@ pub(crate) struct Waiting {
     wait: Wait,
     park_ms: Millis,
     said: Said,
+    /// It is to park as soon as it may.
+    is_cool: bool,
 }
 
 /// How much of it was said on the present connection.
@@ -53,10 +55,23 @@ impl Machine {
         let RunRef { run, assignment } = self.run_ref();
         let (seq, n) = (self.have, self.wire.n());
         self.frame(FromWorker::Wait(WaitRequest { run, assignment, seq, n, wait: wait.clone() }));
-        let hot_ms = if self.draining { 0 } else { self.settings.hot_ms };
+        let is_cool = self.draining || self.waiting.as_ref().is_some_and(|said| said.is_cool);
+        let hot_ms = if is_cool { 0 } else { self.settings.hot_ms };
         let park_ms = now.saturating_add(hot_ms);
-        self.waiting = Some(Waiting { wait, park_ms, said: Said::Wait });
+        self.waiting = Some(Waiting { wait, park_ms, said: Said::Wait, is_cool });
         self.park_when_cold(now);
+    }
+
+    /// If the run waits, it is to park at once, or as soon as the server can be told. If it does
+    /// not, or goes on before that, nothing comes of it.
+    pub(crate) fn cool(&mut self, now: Millis) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.is_cool = true;
+            waiting.park_ms = now;
+        }
+        if self.is_running() {
+            self.park_when_cold(now);
+        }
     }
 
     /// What the run waits for, if nothing runs here and nothing will before the server sends

@@ -54,6 +54,8 @@ pub enum Input {
     Done,
     /// Runs are wanted back.
     Drain,
+    /// Memory is wanted back: if the run waits, it parks at once.
+    Cool,
     /// An effect has ended.
     Report {
         /// Whose.
@@ -259,6 +261,11 @@ impl Run {
         self.shared.core().machine.waits_for().cloned()
     }
 
+    /// How many bytes of values its code was handed, the input included: about what it may keep.
+    pub fn handed_bytes(&self) -> u64 {
+        self.shared.core().machine.handed_bytes
+    }
+
     /// True once it can be dropped.
     pub fn is_gone(&self) -> bool {
         self.shared.core().machine.is_gone()
@@ -308,7 +315,8 @@ impl Run {
             Input::Detached => machine.detached(),
             Input::LeaseLost => machine.lease_lost(now),
             Input::Done => machine.forgotten(),
-            Input::Drain => machine.drain(),
+            Input::Drain => machine.drain(now),
+            Input::Cool => machine.cool(now),
             Input::Report { request, effect, report } => {
                 machine.report(request, effect, report, now);
             }

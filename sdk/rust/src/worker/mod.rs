@@ -8,6 +8,7 @@ mod connection;
 mod event;
 mod held;
 mod host;
+mod hot;
 mod outbox;
 mod rehearse;
 mod routes;
@@ -15,6 +16,7 @@ mod signal;
 mod task;
 mod transport;
 
+pub use hot::{HOT_BYTES_MAX, HOT_RUNS_MAX};
 pub use signal::shutdown_signal;
 pub use transport::{
     FrameSink, FrameStream, InMemory, Link, MEMORY_FRAMES_MAX, Transport, TransportError, WebSocket,
@@ -89,6 +91,7 @@ pub struct Builder {
     name: Option<String>,
     build: Option<String>,
     slots: u32,
+    hot: hot::Limits,
     drain: Duration,
     workflows: Vec<Registered>,
     queues: Vec<QueueConfig>,
@@ -174,6 +177,7 @@ impl Worker {
             name: None,
             build: None,
             slots: SLOTS,
+            hot: hot::Limits::default(),
             drain: DRAIN,
             workflows: Vec::new(),
             queues: Vec::new(),
@@ -263,6 +267,14 @@ impl Builder {
         self
     }
 
+    /// How many waiting runs it keeps in memory, and how many bytes of them in all, counting the
+    /// values that their code was handed; 10,000 and 256 MiB unless said. Beyond either, the run
+    /// that has waited longest is parked at once: it is read again when it goes on.
+    pub fn hot_limits(mut self, runs: usize, bytes: u64) -> Self {
+        self.hot = hot::Limits { runs, bytes };
+        self
+    }
+
     /// How long a drain waits for running steps; 30 s unless said.
     pub fn drain_timeout(mut self, limit: Duration) -> Self {
         self.drain = limit;
@@ -341,6 +353,7 @@ impl Builder {
             clock: clock.clone(),
             askers: askers::Askers::default(),
             held: Arc::new(Held::default()),
+            hot: hot::Hot::new(self.hot),
             workflows,
             build,
             draining: AtomicBool::new(false),

@@ -7,6 +7,7 @@ use crate::worker::askers::Askers;
 use crate::worker::clock::Clock;
 use crate::worker::event::Event;
 use crate::worker::held::Held;
+use crate::worker::hot::Hot;
 use crate::worker::outbox::Outbox;
 use crate::worker::task::{Note, RunTask};
 use polos_protocol::frame::Kept;
@@ -32,6 +33,8 @@ pub(crate) struct Routes {
     /// Who waits for which value.
     pub(crate) askers: Askers,
     pub(crate) held: Arc<Held>,
+    /// The runs that wait in memory.
+    pub(crate) hot: Hot,
     pub(crate) workflows: HashMap<String, Registered>,
     pub(crate) build: Arc<str>,
     pub(crate) draining: AtomicBool,

@@ -5,6 +5,7 @@ use crate::replay::{
     BeginEffect, EffectId, EffectOutcome, EffectReport, Fault, Input, Run, RunOutput,
 };
 use crate::worker::held::Standing;
+use crate::worker::hot::Ticket;
 use crate::worker::routes::Routes;
 use futures_util::FutureExt as _;
 use polos_protocol::Millis;
@@ -37,8 +38,8 @@ pub(crate) struct RunTask {
     standing: Arc<Standing>,
     /// How many `append` frames it has taken in.
     appended: u64,
-    /// True if its standing says that it waits.
-    waits: bool,
+    /// Its wait in memory, if its standing says that it waits.
+    waits: Option<Ticket>,
     notes: mpsc::UnboundedSender<Note>,
     effects: HashMap<EffectId, (AbortHandle, Token)>,
     timer: Option<(Millis, Pin<Box<Sleep>>)>,
@@ -61,7 +62,7 @@ impl RunTask {
             connection,
             standing,
             appended: 0,
-            waits: false,
+            waits: None,
             notes,
             effects: HashMap::new(),
             timer: None,
@@ -93,9 +94,25 @@ impl RunTask {
     fn leave_standing(&mut self) {
         self.standing.leave(self.run.seq());
         let wait = self.run.waits_for();
-        let waits = wait.is_some();
-        if std::mem::replace(&mut self.waits, waits) || waits {
-            self.standing.leave_waiting(self.appended, wait);
+        if self.waits.is_none() && wait.is_none() {
+            return;
+        }
+        match (self.waits, &wait) {
+            (None, Some(_)) => self.begin_waiting(),
+            (Some(_), None) => self.end_waiting(),
+            _ => {}
+        }
+        self.standing.leave_waiting(self.appended, wait);
+    }
+
+    fn begin_waiting(&mut self) {
+        let bytes = self.run.handed_bytes();
+        self.waits = Some(self.routes.hot.enter(bytes, self.notes.clone()));
+    }
+
+    fn end_waiting(&mut self) {
+        if let Some(ticket) = self.waits.take() {
+            self.routes.hot.leave(ticket);
         }
     }
 
@@ -243,6 +260,7 @@ impl RunTask {
 
 impl Drop for RunTask {
     fn drop(&mut self) {
+        self.end_waiting();
         self.stop_all();
     }
 }

@@ -1,5 +1,6 @@
 //! The SDK's behaviour: replay in virtual time, and the worker against a server in memory.
 
+mod hot;
 mod order;
 mod program;
 mod rehearsal;

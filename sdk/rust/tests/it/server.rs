@@ -20,19 +20,20 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
 /// The server's side of all connections that a worker makes.
-struct Server {
+pub(crate) struct Server {
     links: mpsc::UnboundedReceiver<Link>,
     incarnation: u64,
     lease_ms: u64,
+    pub(crate) hot_ms: u64,
 }
 
 /// One connection after its welcome.
-struct Connection {
+pub(crate) struct Connection {
     link: Link,
     hello: Hello,
 }
 
-fn worker(builder: Builder) -> (Server, Handle, JoinHandle<Result<(), Error>>) {
+pub(crate) fn worker(builder: Builder) -> (Server, Handle, JoinHandle<Result<(), Error>>) {
     let (accepted, links) = mpsc::unbounded_channel();
     let transport = InMemory::new(move |link| {
         let _ = accepted.send(link);
@@ -40,11 +41,15 @@ fn worker(builder: Builder) -> (Server, Handle, JoinHandle<Result<(), Error>>) {
     });
     let worker = builder.transport(transport).build_id("b1").build().unwrap();
     let handle = worker.handle();
-    (Server { links, incarnation: 1, lease_ms: 10_000 }, handle, tokio::spawn(worker.run()))
+    (
+        Server { links, incarnation: 1, lease_ms: 10_000, hot_ms: 20 },
+        handle,
+        tokio::spawn(worker.run()),
+    )
 }
 
 impl Server {
-    async fn accept(&mut self, kept: Vec<Kept>) -> Connection {
+    pub(crate) async fn accept(&mut self, kept: Vec<Kept>) -> Connection {
         let mut link = self.links.recv().await.expect("the worker connects");
         let FromWorker::Hello(hello) = receive(&mut link).await else { panic!("no hello") };
         let mut connection = Connection { link, hello };
@@ -58,7 +63,7 @@ impl Server {
                 now: 1_000_000,
                 lease_ms: self.lease_ms,
                 ping_ms: 100,
-                hot_ms: 20,
+                hot_ms: self.hot_ms,
                 kept,
             }))
             .await;
@@ -73,12 +78,12 @@ async fn receive(link: &mut Link) -> FromWorker {
 }
 
 impl Connection {
-    async fn send(&mut self, frame: FromServer) {
+    pub(crate) async fn send(&mut self, frame: FromServer) {
         self.link.sink.send(frame.to_text()).await.unwrap();
     }
 
     /// The next frame that says something.
-    async fn next(&mut self) -> FromWorker {
+    pub(crate) async fn next(&mut self) -> FromWorker {
         loop {
             match receive(&mut self.link).await {
                 FromWorker::Pong(_) => {}
@@ -121,7 +126,7 @@ fn run() -> RunId {
     RunId::from_bytes([4; 16])
 }
 
-fn start(journal: Vec<Record>) -> Start {
+pub(crate) fn start(journal: Vec<Record>) -> Start {
     Start {
         run: run(),
         assignment: 1,
@@ -328,7 +333,7 @@ async fn a_busy_program_answers_pings() {
             let link = links.recv().await.unwrap();
             let (other, links) = mpsc::unbounded_channel();
             other.send(link).unwrap();
-            let mut server = Server { links, incarnation: 1, lease_ms: 10_000 };
+            let mut server = Server { links, incarnation: 1, lease_ms: 10_000, hot_ms: 20 };
             let mut connection = server.accept(Vec::new()).await;
             connection.send(FromServer::Start(Box::new(start(Vec::new())))).await;
             is_busy.recv().unwrap();

@@ -100,6 +100,9 @@ enum Event {
     Deployed,
 }
 
+/// How many runs may wait in a worker's memory, in every other pair of seeds.
+const HOT_RUNS_FEW: usize = 2;
+
 /// The faults stop after this much time, and everything must come to its end.
 const TROUBLE_MS: Millis = 60_000;
 /// The second build comes after this much time.
@@ -487,7 +490,11 @@ impl Sim {
             _ => 2,
         };
         self.note(format_args!("worker {index} is up as {id}, build {build}"));
-        self.slots[index].process = Some(Process::new(id, build, &self.world, self.now));
+        let mut process = Process::new(id, build, &self.world, self.now);
+        if self.options.seed % 4 >= 2 {
+            process.hot_runs_max = HOT_RUNS_FEW;
+        }
+        self.slots[index].process = Some(process);
         self.connect(index);
     }
 

@@ -40,6 +40,10 @@ pub(super) struct Process {
     hot_ms: u64,
     program: Arc<Program>,
     runs: BTreeMap<RunId, Run>,
+    /// Those that wait, since the longest first.
+    hot: Vec<RunId>,
+    /// How many of those there may be: the oldest park first.
+    pub(super) hot_runs_max: usize,
     effects: BTreeMap<EffectPlace, Effect>,
 }
 
@@ -83,6 +87,8 @@ impl Process {
             hot_ms: 2_000,
             program: Arc::new(Program { world: world.clone(), build }),
             runs: BTreeMap::new(),
+            hot: Vec::new(),
+            hot_runs_max: usize::MAX,
             effects: BTreeMap::new(),
         }
     }
@@ -260,8 +266,26 @@ impl Process {
         self.effects.keys().map(|(run, assignment, _)| (*run, *assignment))
     }
 
-    /// Collects what the runs want.
+    /// Collects what the runs want, and parks those that wait in too great a number.
     fn drain(&mut self, now: Millis) -> Vec<Want> {
+        let mut wants = self.collect(now);
+        let runs = &self.runs;
+        let waits = |id: &RunId| runs.get(id).is_some_and(|run| run.waits_for().is_some());
+        self.hot.retain(waits);
+        let newly: Vec<RunId> =
+            runs.keys().filter(|id| waits(id) && !self.hot.contains(id)).copied().collect();
+        self.hot.extend(newly);
+        let excess = self.hot.len().saturating_sub(self.hot_runs_max);
+        for id in &self.hot[..excess] {
+            if let Some(run) = self.runs.get_mut(id) {
+                run.handle(Input::Cool, now);
+            }
+        }
+        wants.extend(self.collect(now));
+        wants
+    }
+
+    fn collect(&mut self, now: Millis) -> Vec<Want> {
         let mut wants = Vec::new();
         let mut gone = Vec::new();
         let leased = self.is_leased(now);

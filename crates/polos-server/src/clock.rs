@@ -86,6 +86,17 @@ fn steady() -> Duration {
 mod tests {
     use super::*;
 
+    /// A clock whose beginning is a day from the wall clock's is one under which that has stepped.
+    #[test]
+    fn a_wall_clock_that_steps_by_a_day_moves_no_time() {
+        const DAY_MS: Millis = 86_400_000;
+        for base_ms in [wall() - DAY_MS, wall() + DAY_MS] {
+            let clock = Clock::starting_at(base_ms, false);
+            let passed = clock.now() - base_ms;
+            assert!(passed < DAY_MS / 2, "{passed} ms");
+        }
+    }
+
     #[test]
     fn a_virtual_clock_skips_ahead_and_never_back() {
         let clock = Clock::virtual_from(1_000);

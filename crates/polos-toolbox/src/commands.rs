@@ -21,6 +21,7 @@ use crate::message::{
 };
 use crate::plain;
 use crate::record::{self, Intent, Record, State};
+use crate::room;
 use crate::supervisor::control::{FromSupervisor, Spec, ToSupervisor};
 
 /// Commands in the background, and those that left something running.
@@ -330,18 +331,20 @@ struct Follower(Sender<(Arc<Live>, Child, UnixStream)>);
 
 impl Follower {
     fn start(commands: &Arc<Commands>, command: &str) -> Result<Self, Refusal> {
-        let (sender, receiver) = mpsc::channel::<(Arc<Live>, Child, UnixStream)>();
-        let (commands, command) = (Arc::clone(commands), command.to_owned());
-        let following = move || {
-            if let Ok((live, child, socket)) = receiver.recv() {
-                commands.follow(&command, &live, child, socket);
-            }
+        let start = || {
+            let (sender, receiver) = mpsc::channel::<(Arc<Live>, Child, UnixStream)>();
+            let (commands, command) = (Arc::clone(commands), command.to_owned());
+            thread::Builder::new().spawn(move || {
+                if let Ok((live, child, socket)) = receiver.recv() {
+                    commands.follow(&command, &live, child, socket);
+                }
+            })?;
+            Ok(Self(sender))
         };
-        thread::Builder::new().spawn(following).map_err(|error| {
+        room::wait(start).map_err(|error| {
             Refusal::new(Code::Busy, format!("the box has no room for another command: {error}"))
                 .hint("kill what is no longer needed")
-        })?;
-        Ok(Self(sender))
+        })
     }
 
     fn follow(self, live: Arc<Live>, child: Child, socket: UnixStream) {

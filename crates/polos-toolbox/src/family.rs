@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rustix::process::{self, Pid, Signal, WaitOptions};
 
+use crate::room;
 use crate::supervisor::tree;
 
 /// How often orphans are looked for.
@@ -41,11 +42,14 @@ impl Family {
 
     /// Starts a child of our own.
     pub(crate) fn spawn(&self, command: &mut Command) -> io::Result<Child> {
-        // Held from before the child exists until it is known, or a sweep would take it.
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let child = command.spawn()?;
-        known.extend(pid_of(&child));
-        Ok(child)
+        room::wait(|| {
+            // Held from before the child exists until it is known, or a sweep would take it. Not held
+            // between attempts: it is the sweep that makes room.
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let child = command.spawn()?;
+            known.extend(pid_of(&child));
+            Ok(child)
+        })
     }
 
     /// Waits for a child of our own.

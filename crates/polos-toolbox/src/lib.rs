@@ -20,6 +20,7 @@ pub mod message;
 mod plain;
 pub mod program;
 mod record;
+mod room;
 pub mod search;
 pub mod server;
 mod supervisor;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -14,15 +14,12 @@ use super::Server;
 use super::request::{self, Ordered};
 use crate::frame;
 use crate::message::{Code, FromToolbox, Hello, Refusal, Reply, Request, Stream, VERSION, Welcome};
+use crate::room;
 
 /// Requests of one connection that are worked on at a time.
 const REQUESTS_MAX: usize = 64;
 /// Frames that wait to be written; live news beyond them is dropped.
 const ITEMS_WAITING_MAX: usize = 256;
-/// How long a request waits for a thread in a box that is full of processes.
-const ROOM_WAIT_MAX: Duration = Duration::from_secs(1);
-/// How often it looks.
-const ROOM_LOOK: Duration = Duration::from_millis(10);
 /// How long the last word may take to be written.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
 
@@ -126,25 +123,18 @@ fn converse(
 /// What a thread of its own carries out.
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A thread that waits for one job. A box that is full of processes has no room for one, until those
-/// that are being killed are gone.
+/// A thread that waits for one job, if there is room for it.
 fn hand() -> Option<Sender<Job>> {
-    let until = Instant::now() + ROOM_WAIT_MAX;
-    loop {
+    let start = || {
         let (sender, job) = mpsc::channel::<Job>();
-        let thread = thread::Builder::new().spawn(move || {
+        thread::Builder::new().spawn(move || {
             if let Ok(job) = job.recv() {
                 job();
             }
-        });
-        if thread.is_ok() {
-            return Some(sender);
-        }
-        if Instant::now() >= until {
-            return None;
-        }
-        thread::sleep(ROOM_LOOK);
-    }
+        })?;
+        Ok(sender)
+    };
+    room::wait(start).ok()
 }
 
 /// What is left of a request, for a thread of its own.

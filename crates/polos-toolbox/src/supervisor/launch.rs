@@ -15,6 +15,7 @@ use super::control::Spec;
 use super::expand;
 use super::verdict::Exit;
 use crate::message::{Connector, Pipeline, Program, Redirect, Stage, Word};
+use crate::room;
 
 /// Where bash is looked for; without it a line goes to `sh`.
 const BASH: [&str; 3] = ["/bin/bash", "/usr/bin/bash", "/usr/local/bin/bash"];
@@ -146,7 +147,7 @@ impl Launcher {
                 command.pre_exec(before);
             }
         }
-        let child = command
+        command
             .args(arguments)
             .env_clear()
             .envs(self.env.iter().map(|(name, value)| (name, value)))
@@ -154,9 +155,9 @@ impl Launcher {
             .process_group(wiring.group.map_or(0, |pid| pid.as_raw_nonzero().get()))
             .stdin(wiring.input()?)
             .stdout(stdout)
-            .stderr(stderr)
-            .spawn()
-            .map_err(|error| self.failure(program, &error))?;
+            .stderr(stderr);
+        let child =
+            room::wait(|| command.spawn()).map_err(|error| self.failure(program, &error))?;
         // The child is reaped by pid, with whatever it leaves behind.
         i32::try_from(child.id())
             .ok()
